@@ -1,0 +1,86 @@
+// swift-tools-version: 6.2
+// One tree, two flavours.
+//   regular   `swift build`, `swift test`: the hub, the tools, the unit tests
+//   Embedded  SKYNOD_EMBEDDED=1, through `tools/build amd64|arm64|armhf`: what ships on boards
+// C libraries come from `.sdk/` (made by `tools/setup`), never from the host's own release.
+import PackageDescription
+
+let embedded = Context.environment["SKYNOD_EMBEDDED"] != nil
+let hostLibraries = Context.packageDirectory + "/.sdk/host/root/usr"
+let hostArchitecture = {
+  #if arch(arm64)
+    "aarch64-linux-gnu"
+  #else
+    "x86_64-linux-gnu"
+  #endif
+}()
+
+let common: [SwiftSetting] = [
+  .enableExperimentalFeature("Lifetimes"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+/// What the boards run: kept inside the Embedded subset in both flavours.
+let board: [SwiftSetting] =
+  common
+  + (embedded
+    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize"])]
+    : [.treatWarning("EmbeddedRestrictions", as: .error)])
+
+let cSettings: [CSetting] = embedded
+  ? [
+    .define("SKY_FIXED_HEAP"),
+    .unsafeFlags(["-ffunction-sections", "-fdata-sections", "-Os", "-Wall", "-Wextra", "-Werror"]),
+  ]
+  : [.unsafeFlags(["-isystem\(hostLibraries)/include", "-Wall", "-Wextra", "-Werror"])]
+
+let cLibraries: [LinkerSetting] = ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map {
+  .linkedLibrary($0)
+}
+let boardLinks: [LinkerSetting] =
+  embedded
+  ? cLibraries + [.unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]
+  : hostLinks
+var hostLinks: [LinkerSetting] {
+  cLibraries + [
+    .unsafeFlags(["-L\(hostLibraries)/lib/\(hostArchitecture)", "-use-ld=lld"])
+  ]
+}
+
+var targets: [Target] = [
+  .target(name: "CSky", cSettings: cSettings),
+  .target(name: "Bounded", swiftSettings: board),
+  .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
+  .target(name: "Crypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
+  .target(name: "Node", dependencies: ["Bounded", "Wire", "Crypto"], swiftSettings: board),
+  .target(name: "Platform", dependencies: ["CSky", "Bounded", "Wire"], swiftSettings: board),
+  .executableTarget(
+    name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "Crypto", "Node", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+]
+var dependencies: [Package.Dependency] = []
+
+if !embedded {
+  dependencies += [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ]
+  targets += [
+    .executableTarget(
+      name: "skyhub",
+      dependencies: [
+        "CSky", "Bounded", "Wire", "Crypto", "Node", "Platform",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+  ]
+}
+
+let package = Package(name: "skynod", dependencies: dependencies, targets: targets)

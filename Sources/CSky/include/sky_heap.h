@@ -1,0 +1,20 @@
+// The heap of a board program: one fixed arena behind malloc, counted, never growing.
+#ifndef SKY_HEAP_H
+#define SKY_HEAP_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+  uint64_t allocations;  ///< calls that returned memory since start
+  uint64_t frees;        ///< blocks given back since start
+  uint64_t refusals;     ///< calls that found no room
+  size_t used_bytes;     ///< in use now, headers included
+  size_t peak_bytes;     ///< most ever in use
+  size_t arena_bytes;    ///< the fixed size; 0 where the host's own malloc serves (regular flavour)
+} sky_heap_counts;
+
+/// Counts since the program started. All zero in the regular flavour, which keeps the host's malloc.
+sky_heap_counts sky_heap_read(void);
+
+#endif
