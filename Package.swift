@@ -51,11 +51,11 @@ var targets: [Target] = [
   .target(name: "CSky", cSettings: cSettings),
   .target(name: "Bounded", swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
-  .target(name: "Crypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
-  .target(name: "Node", dependencies: ["Bounded", "Wire", "Crypto"], swiftSettings: board),
+  .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
+  .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Wire"], swiftSettings: board),
   .executableTarget(
-    name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "Crypto", "Node", "Platform"],
+    name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
@@ -73,7 +73,7 @@ if !embedded {
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "CSky", "Bounded", "Wire", "Crypto", "Node", "Platform",
+        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "GRDB", package: "GRDB.swift"),
       ],

@@ -1,0 +1,144 @@
+/// Builds text in one allocation made when it is created: status lines, replies, datagrams.
+///
+/// What does not fit is cut off and `isTruncated` says so; it never grows.
+public struct TextBuffer: ~Copyable {
+  private var queue: ByteQueue
+  public private(set) var isTruncated = false
+
+  public init(capacity: Int) { queue = ByteQueue(capacity: capacity) }
+
+  public var count: Int { queue.count }
+  public var capacity: Int { queue.capacity }
+  public var isEmpty: Bool { queue.isEmpty }
+  public var bytes: RawSpan {
+    @_lifetime(borrow self)
+    get { queue.bytes }
+  }
+
+  public mutating func removeAll() {
+    queue.consume(queue.count)
+    isTruncated = false
+  }
+
+  /// Takes back what was appended after `count` bytes were there.
+  public mutating func truncate(to count: Int) {
+    queue.truncate(to: count)
+    isTruncated = false
+  }
+
+  public mutating func append(_ span: RawSpan) {
+    if !queue.append(span) { isTruncated = true }
+  }
+
+  public mutating func append(_ text: StaticString) {
+    if !queue.append(text) { isTruncated = true }
+  }
+
+  /// For start-up and tests: `String` uses the heap.
+  public mutating func append(string text: String) {
+    for byte in text.utf8 { append(byte: byte) }
+  }
+
+  public mutating func append(byte: UInt8) {
+    if !queue.append(bigEndian: byte) { isTruncated = true }
+  }
+
+  public mutating func append<let n: Int>(_ text: InlineText<n>) { append(text.bytes) }
+
+  public mutating func append(_ value: UInt64) {
+    var digits = InlineArray<20, UInt8>(repeating: 0)
+    var left = value
+    var start = 20
+    repeat {
+      start -= 1
+      digits[start] = UInt8(ascii: "0") + UInt8(left % 10)
+      left /= 10
+    } while left > 0
+    append(digits.span.bytes.extracting(start..<20))
+  }
+
+  public mutating func append(_ value: Int) {
+    if value < 0 { append(byte: UInt8(ascii: "-")) }
+    append(UInt64(value.magnitude))
+  }
+
+  /// `value / 10^places` with exactly `places` decimals: `append(milli: 1234, places: 3)` is 1.234.
+  public mutating func append(scaled value: Int64, places: Int) {
+    var divisor: UInt64 = 1
+    for _ in 0..<places { divisor *= 10 }
+    if value < 0 { append(byte: UInt8(ascii: "-")) }
+    append(value.magnitude / divisor)
+    guard places > 0 else { return }
+    append(byte: UInt8(ascii: "."))
+    var rest = value.magnitude % divisor
+    for _ in 0..<places {
+      divisor /= 10
+      append(byte: UInt8(ascii: "0") + UInt8(rest / divisor))
+      rest %= divisor
+    }
+  }
+
+  /// Lower-case hexadecimal, two digits a byte.
+  public mutating func append(hex span: RawSpan) {
+    let digits: StaticString = "0123456789abcdef"
+    for i in 0..<span.byteCount {
+      append(byte: digits.utf8Start[Int(span[i] >> 4)])
+      append(byte: digits.utf8Start[Int(span[i] & 15)])
+    }
+  }
+
+  /// A JSON string with its quotes (RFC 8259, section 7). Bytes that are not UTF-8 become U+FFFD.
+  public mutating func append(json span: RawSpan) {
+    append(byte: UInt8(ascii: "\""))
+    var i = 0
+    while i < span.byteCount {
+      let byte = span[i]
+      switch byte {
+      case UInt8(ascii: "\""): append("\\\"")
+      case UInt8(ascii: "\\"): append("\\\\")
+      case 0x0A: append("\\n")
+      case 0x0D: append("\\r")
+      case 0x09: append("\\t")
+      case 0..<0x20, 0x7F:
+        append("\\u00")
+        var one = InlineArray<1, UInt8>(repeating: byte)
+        one[0] = byte
+        append(hex: one.span.bytes)
+      case 0x20..<0x7F: append(byte: byte)
+      default:
+        let length = utf8SequenceLength(span, at: i)
+        if length == 0 {
+          append("\\ufffd")
+        } else {
+          append(span.extracting(i..<(i + length)))
+          i += length - 1
+        }
+      }
+      i += 1
+    }
+    append(byte: UInt8(ascii: "\""))
+  }
+}
+
+/// The length of the well-formed multi-byte UTF-8 sequence at `index` (RFC 3629), or 0.
+public func utf8SequenceLength(_ span: RawSpan, at index: Int) -> Int {
+  let first = span[index]
+  var low: UInt8 = 0x80
+  var high: UInt8 = 0xBF
+  let length: Int
+  switch first {
+  case 0x00..<0x80: return 1
+  case 0xC2..<0xE0: length = 2
+  case 0xE0: length = 3; low = 0xA0
+  case 0xED: length = 3; high = 0x9F
+  case 0xE1..<0xF0: length = 3
+  case 0xF0: length = 4; low = 0x90
+  case 0xF4: length = 4; high = 0x8F
+  case 0xF1..<0xF4: length = 4
+  default: return 0
+  }
+  guard index + length <= span.byteCount else { return 0 }
+  guard span[index + 1] >= low, span[index + 1] <= high else { return 0 }
+  for i in 2..<max(2, length) where span[index + i] & 0xC0 != 0x80 { return 0 }
+  return length
+}

@@ -1,0 +1,102 @@
+/// Every limit of the protocol and of the daemon, in one place, with what follows from them.
+///
+/// Sizes are bytes, times are milliseconds unless the name says otherwise. `docs/limits.md` explains
+/// each figure. `assertConsistent()` holds the relations between them.
+public enum Limits {
+  // MARK: Protocol (docs/protocol.md); a second implementation must use the same
+
+  public static let protocolVersion: UInt8 = 1
+  /// Record header: type u8, epoch u8, length u16.
+  public static let recordHeaderBytes = 4
+  /// Sealed record: counter u64 before, Poly1305 tag after the ciphertext.
+  public static let counterBytes = 8
+  public static let tagBytes = 16
+  /// Frame header: kind, flags, hops, priority, source u32, destination u32, sequence u64, ttl u32.
+  public static let frameHeaderBytes = 24
+  /// The longest body of a frame.
+  public static let frameBodyBytes = 16_384
+  public static let framePlainBytes = frameHeaderBytes + frameBodyBytes
+  public static let sealedPayloadBytes = counterBytes + framePlainBytes + tagBytes
+  /// The longest record on the wire, header included.
+  public static let recordBytes = recordHeaderBytes + sealedPayloadBytes
+
+  /// X-Wing (draft-connolly-cfrg-xwing-kem): public key, ciphertext, shared secret, seed.
+  public static let xwingPublicKeyBytes = 1_216
+  public static let xwingCiphertextBytes = 1_120
+  public static let nonceBytes = 32
+  public static let hashBytes = 32
+  public static let keyBytes = 32
+  public static let signatureBytes = 64
+  public static let exporterBytes = 32
+  public static let instanceBytes = 16
+  public static let tokenIdBytes = 8
+  public static let tokenSecretBytes = 16
+  public static let agentBytes = 32
+  public static let hostNameBytes = 253
+  public static let hubListCount = 8
+
+  /// A link key is replaced after this age or this many frames in one direction, whichever is first.
+  public static let rekeyAfterMs: UInt64 = 120_000
+  public static let rekeyAfterFrames: UInt64 = 1 << 20
+  /// A link key older than this seals and opens nothing.
+  public static let keyRefusedAfterMs: UInt64 = 180_000
+  /// How far behind the newest counter a record may arrive.
+  public static let replayWindowFrames: UInt64 = 64
+
+  public static let handshakeTimeoutMs: UInt64 = 15_000
+  public static let heartbeatDefaultMs: UInt64 = 30_000
+  public static let heartbeatMinimumMs: UInt64 = 10
+  public static let heartbeatMaximumMs: UInt64 = 600_000
+  /// Heartbeats are spread by this share of the interval either way, in percent.
+  public static let heartbeatJitterPercent: UInt64 = 10
+  /// A link with nothing received for this many heartbeat intervals is dead.
+  public static let silenceIntervals: UInt64 = 3
+
+  // MARK: Ids (blueprint)
+
+  public static let lightNodeFirst: UInt32 = 1_000_000
+  public static let lightNodeLast: UInt32 = 9_999_999
+
+  // MARK: Node
+
+  public static let backoffFirstMs: UInt64 = 1_000
+  public static let backoffCapMs: UInt64 = 300_000
+  /// A refusal that only a person can mend (revoked, token expired) is tried again this slowly.
+  public static let refusedRetryMs: UInt64 = 900_000
+  /// How often a node on a lesser hub tries its preferred one.
+  public static let failbackMs: UInt64 = 600_000
+  public static let drainMs: UInt64 = 5_000
+  public static let inboxSlots = 32
+  public static let outboxSlots = 16
+  public static let messageBytes = 3_072
+  public static let eventSlots = 64
+  public static let linkInputBytes = recordBytes
+  public static let linkOutputBytes = 2 * recordBytes
+
+  // MARK: Control socket (docs/control.md)
+
+  public static let controlClients = 8
+  public static let controlLineBytes = 4_096
+  public static let controlReplyBytes = 16_384
+
+  // MARK: Configuration
+
+  public static let configurationBytes = 65_536
+  public static let configurationLineBytes = 1_024
+
+  // MARK: systemd
+
+  public static let notifyBytes = 1_024
+  public static let journalBytes = 2_048
+
+  /// Checked at start by every program.
+  public static func assertConsistent() {
+    precondition(recordBytes - recordHeaderBytes <= Int(UInt16.max), "a record's length is a u16")
+    precondition(rekeyAfterMs < keyRefusedAfterMs)
+    precondition(linkInputBytes >= recordBytes && linkOutputBytes >= recordBytes)
+    precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
+    precondition(messageBytes <= frameBodyBytes)
+    precondition(xwingPublicKeyBytes <= frameBodyBytes)
+    precondition(backoffFirstMs < backoffCapMs)
+  }
+}
