@@ -83,7 +83,14 @@ public enum Limits {
 
   public static let controlClients = 8
   public static let controlLineBytes = 4_096
-  public static let controlReplyBytes = 16_384
+  /// The longest reply. A list that needs more continues in another request.
+  public static let controlReplyBytes = 8_192
+  /// The longest event; this much output is kept beside the longest reply.
+  public static let controlEventBytes = 1_024
+  /// Places of the table that only administrators get.
+  public static let controlAdminClients = 2
+  /// A client silent for this long gives up its place when another needs it.
+  public static let controlIdleMs: UInt64 = 30_000
 
   // MARK: Configuration
 
@@ -101,6 +108,8 @@ public enum Limits {
     precondition(rekeyAfterMs < keyRefusedAfterMs)
     precondition(linkInputBytes >= recordBytes && linkOutputBytes >= recordBytes)
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
+    precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
+    precondition(controlAdminClients < controlClients)
     precondition(messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(backoffFirstMs < backoffCapMs)
