@@ -80,6 +80,9 @@ if !embedded {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+    .testTarget(
+      name: "NodeTests", dependencies: ["Bounded", "Wire", "Node"], swiftSettings: common,
+      linkerSettings: hostLinks),
   ]
 }
 
