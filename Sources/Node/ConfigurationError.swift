@@ -99,7 +99,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
       case .emptyValue: "expected a value after =; to keep the default, remove the line"
       case .trailingComment: "a comment needs a line of its own"
       case .hubAddress: "expected HOST:PORT with a port from 1 to 65535, and IPv6 addresses in brackets"
-      case .hubOption: "after HOST:PORT expected pin=sha256: and 64 hex digits, key= and 64 hex digits, or ca, each once"
+      case .hubOption:
+        "after HOST:PORT expected pin=sha256: and 64 hex digits, key= and 64 hex digits, or ca, each once"
       case .hubTrust: "expected either pin=sha256: and 64 hex digits, or ca, after HOST:PORT"
       case .duplicateHub: "the same hub was given"
       case .tooManyHubs: "more than 8 hubs"
