@@ -1,0 +1,93 @@
+import Bounded
+import CSky
+
+/// X-Wing, the hybrid KEM of X25519 and ML-KEM-768 (draft-connolly-cfrg-xwing-kem, FIPS 203).
+/// Derandomised: every function takes its seed.
+public enum XWing {
+  public static let publicKeyBytes = 1_216
+  public static let ciphertextBytes = 1_120
+
+  /// Appends a public key of 1,216 bytes to `queue` and puts its secret into `secret`.
+  /// False when the queue has no room.
+  public static func makeKeyPair(
+    seed: borrowing Secret<32>, secret: inout Secret<32>, appendTo queue: inout ByteQueue
+  ) -> Bool {
+    let (into, from) = (secret.pointer, seed.pointer)
+    return queue.appendInPlace(upTo: publicKeyBytes) { room in
+      let status = sky_xwing_keypair(room.baseAddress!.assumingMemoryBound(to: UInt8.self), into, from)
+      precondition(status == 0, "key generation from a seed has no failing case")
+      return publicKeyBytes
+    }
+  }
+
+  /// Appends a ciphertext of 1,120 bytes to `queue` and puts the shared secret into `shared`. The public
+  /// key is bytes `range` of `source`.
+  /// False when the public key is malformed or the queue has no room; nothing is appended then.
+  public static func encapsulate(
+    to source: borrowing ByteQueue, _ range: Range<Int>, seed: borrowing Secret<64>, shared: inout Secret<32>,
+    appendTo queue: inout ByteQueue
+  ) -> Bool {
+    let publicKey = source.bytes.extracting(range)
+    guard publicKey.byteCount == publicKeyBytes else { return false }
+    let (out, from) = (shared.pointer, seed.pointer)
+    var genuine = false
+    return publicKey.withUnsafeBytes { key in
+      queue.appendInPlace(upTo: ciphertextBytes) { room in
+        genuine =
+          sky_xwing_encapsulate(
+            room.baseAddress!.assumingMemoryBound(to: UInt8.self), out,
+            key.baseAddress!.assumingMemoryBound(to: UInt8.self), from) == 0
+        return genuine ? ciphertextBytes : 0
+      } && genuine
+    }
+  }
+
+  /// The shared secret of the ciphertext in bytes `range` of `source`. A wrong ciphertext of the right length gives a secret nobody
+  /// shares (implicit rejection, FIPS 203); false only for a wrong length.
+  public static func decapsulate(
+    _ source: borrowing ByteQueue, _ range: Range<Int>, secret: borrowing Secret<32>, shared: inout Secret<32>
+  ) -> Bool {
+    let ciphertext = source.bytes.extracting(range)
+    guard ciphertext.byteCount == ciphertextBytes else { return false }
+    let (out, from) = (shared.pointer, secret.pointer)
+    return ciphertext.withUnsafeBytes {
+      sky_xwing_decapsulate(out, $0.baseAddress!.assumingMemoryBound(to: UInt8.self), from) == 0
+    }
+  }
+}
+
+/// ChaCha20-Poly1305 (RFC 8439), in place inside a queue; the 96-bit nonce is four zero bytes and a
+/// 64-bit counter. Ranges count from the queue's oldest byte; the 16-byte tag follows the text.
+public enum Aead {
+  public static let tagBytes = 16
+
+  public static func seal(
+    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
+  ) {
+    let secret = key.pointer
+    queue.withMutableBytes { bytes in
+      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
+      precondition(text.upperBound + tagBytes <= bytes.count)
+      sky_aead_seal(
+        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
+        counter, secret)
+    }
+  }
+
+  /// False, and the text zeroed, when it does not authenticate.
+  public static func open(
+    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
+  ) -> Bool {
+    let secret = key.pointer
+    return queue.withMutableBytes { bytes in
+      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
+      precondition(text.upperBound + tagBytes <= bytes.count)
+      return sky_aead_open(
+        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
+        counter, secret) == 0
+    }
+  }
+}
+
+/// Prepares the crypto library. Once, before anything else; false means do not go on.
+public func startCrypto() -> Bool { sky_crypto_init() == 0 }
