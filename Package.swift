@@ -81,7 +81,7 @@ if !embedded {
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
-      name: "NodeTests", dependencies: ["Bounded", "Wire", "Node"], swiftSettings: common,
+      name: "NodeTests", dependencies: ["Bounded", "Wire", "SkyCrypto", "Node"], swiftSettings: common,
       linkerSettings: hostLinks),
   ]
 }

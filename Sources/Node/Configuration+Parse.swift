@@ -130,42 +130,36 @@ private struct ConfigurationParser {
     _ value: RawSpan, into configuration: inout Configuration
   ) throws(ConfigurationError) {
     var words = ConfigurationWords(value)
-    var hub = Configuration.Hub()
-    guard let range = words.next(), ConfigurationValue.address(value.extracting(range), into: &hub) else {
+    guard let range = words.next(), var hub = ConfigurationValue.address(value.extracting(range)) else {
       throw ConfigurationError(.hubAddress, line: line, key: .hub)
     }
-    var pin: Configuration.Bytes32?
     var usesAuthority = false
     while let range = words.next() {
       let word = value.extracting(range)
-      if let start = ConfigurationValue.afterPrefix("pin=sha256:", of: word), pin == nil {
-        pin = ConfigurationValue.hex32(word.extracting(start..<word.byteCount))
-        if pin != nil { continue }
-      } else if let start = ConfigurationValue.afterPrefix("key=", of: word), hub.key == nil {
-        hub.key = ConfigurationValue.hex32(word.extracting(start..<word.byteCount))
-        if hub.key != nil { continue }
+      if let start = ConfigurationValue.afterPrefix("pin=sha256:", of: word), !hub.isPinned {
+        // All zero means "no pin" in a `HubEntry`, and no hash is zero.
+        hub.pin = ConfigurationValue.hex32(word.extracting(start..<word.byteCount)) ?? hub.pin
+        if hub.isPinned { continue }
+      } else if let start = ConfigurationValue.afterPrefix("key=", of: word), !hub.hasKey {
+        hub.key = ConfigurationValue.hex32(word.extracting(start..<word.byteCount)) ?? hub.key
+        if hub.hasKey { continue }
       } else if word.elementsEqual("ca"), !usesAuthority {
         usesAuthority = true
         continue
       }
       throw ConfigurationError(.hubOption, line: line, key: .hub)
     }
-    guard (pin != nil) != usesAuthority else { throw ConfigurationError(.hubTrust, line: line, key: .hub) }
-    if let pin { hub.trust = .pin(pin) }
-    for i in 0..<configuration.hubCount where configuration.hubs[i].sameAddress(as: hub) {
+    guard hub.isPinned != usesAuthority else { throw ConfigurationError(.hubTrust, line: line, key: .hub) }
+    if let earlier = configuration.hubs.firstIndex(of: hub) {
       throw ConfigurationError(
-        .duplicateHub, line: line, key: InlineText(Configuration.Key.hub.name), otherLine: hubLines[i])
+        .duplicateHub, line: line, key: InlineText(Configuration.Key.hub.name), otherLine: hubLines[earlier])
     }
-    guard configuration.hubCount < Configuration.hubSlots else {
-      throw ConfigurationError(.tooManyHubs, line: line, key: .hub)
-    }
-    configuration.hubs[configuration.hubCount] = hub
-    hubLines[configuration.hubCount] = line
-    configuration.hubCount += 1
+    guard configuration.hubs.append(hub) else { throw ConfigurationError(.tooManyHubs, line: line, key: .hub) }
+    hubLines[configuration.hubs.count - 1] = line
   }
 
   func checkRelations(of configuration: Configuration) throws(ConfigurationError) {
-    for i in 0..<configuration.hubCount where configuration.hubs[i].trust == .authority {
+    for i in 0..<configuration.hubs.count where !configuration.hubs[i].isPinned {
       guard !configuration.authorityFile.isEmpty else {
         throw ConfigurationError(.authorityFileMissing, line: hubLines[i], key: .hub)
       }

@@ -9,10 +9,9 @@ import Wire
 /// Invariant: every field is inside the range that skynod.conf(5) gives for its key, whether it comes
 /// from the file or is a default.
 public struct Configuration: Sendable {
-  /// The hubs in order of preference; slots from `hubCount` on are empty.
-  public internal(set) var hubs = InlineArray<8, Hub>(repeating: Hub())
-  public internal(set) var hubCount = 0
-  /// Where hubs with `ca` find their authorities (PEM); empty when no file is set.
+  /// The hubs in order of preference. One without a pin is checked against `authorityFile`; ids are 0.
+  public internal(set) var hubs = HubList()
+  /// Authorities (PEM) for hubs without a pin; empty when there is no such hub and no file is set.
   public internal(set) var authorityFile = PathText()
   /// The join ticket as written; empty when there is none. A secret: `wipeTicket()` after use.
   public internal(set) var ticket = InlineText<512>()
@@ -26,9 +25,6 @@ public struct Configuration: Sendable {
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
   public internal(set) var memory = Threshold(switchOff: 32 << 20, critical: 12 << 20, hysteresis: 4 << 20)
   public internal(set) var logLevel = LogLevel.info
-
-  /// Room for `Limits.hubListCount` hubs; the compiler wants a literal, a test holds the two together.
-  public static let hubSlots = 8
 
   public typealias PathText = InlineText<255>
   /// `sun_path` of a Unix socket holds 108 bytes with its terminator.
@@ -49,49 +45,6 @@ public struct Configuration: Sendable {
 }
 
 extension Configuration {
-  /// One hub and how to know that it is the right one.
-  public struct Hub: Equatable, Sendable {
-    /// A DNS name, an IPv4 address, or an IPv6 address without its brackets.
-    public internal(set) var host = InlineText<253>()
-    public internal(set) var port: UInt16 = 0
-    public internal(set) var trust = Trust.authority
-    /// The hub's Ed25519 public key, when the file pins that as well.
-    public internal(set) var key: Bytes32?
-
-    public init() {}
-
-    /// True for two settings that reach the same place, whatever they trust.
-    func sameAddress(as other: Hub) -> Bool { host == other.host && port == other.port }
-  }
-
-  public enum Trust: Equatable, Sendable {
-    /// The certificate must chain to `authorityFile` and carry the host's name.
-    case authority
-    /// The SHA-256 of the certificate's SubjectPublicKeyInfo.
-    case pin(Bytes32)
-  }
-
-  /// 32 bytes that are public: a hash or a public key. Not for secrets: its `==` is not constant time.
-  public struct Bytes32: Equatable, Sendable {
-    public internal(set) var storage = InlineArray<32, UInt8>(repeating: 0)
-
-    public var bytes: RawSpan {
-      @_lifetime(borrow self)
-      get { _overrideLifetime(storage.span.bytes, borrowing: self) }
-    }
-
-    public static func == (a: Self, b: Self) -> Bool { a.bytes.elementsEqual(b.bytes) }
-  }
-
-  /// The work that a node takes on, each switched independently.
-  public struct Duties: OptionSet, Equatable, Sendable {
-    public let rawValue: UInt8
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
-    public static let heartbeat = Duties(rawValue: 1)
-    public static let relay = Duties(rawValue: 2)
-    public static let compute = Duties(rawValue: 4)
-  }
-
   public enum LogLevel: UInt8, Comparable, Sendable {
     case error = 3
     case warning = 4

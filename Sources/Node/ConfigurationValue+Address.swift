@@ -1,10 +1,11 @@
 import Bounded
+import Wire
 
 // Whether a host can be one at all is decided here, at start and with a line number, rather than by the
 // resolver minutes later.
 extension ConfigurationValue {
   /// `name:port`, `192.0.2.1:port` or `[2001:db8::1]:port`, port included always.
-  static func address(_ text: RawSpan, into hub: inout Configuration.Hub) -> Bool {
+  static func address(_ text: RawSpan) -> HubEntry? {
     var hostStart = 0
     var hostEnd = 0
     var portStart = 0
@@ -12,20 +13,19 @@ extension ConfigurationValue {
     if isBracketed {
       guard let close = firstIndex(of: UInt8(ascii: "]"), in: text), close + 1 < text.byteCount,
         text[close + 1] == UInt8(ascii: ":")
-      else { return false }
+      else { return nil }
       (hostStart, hostEnd, portStart) = (1, close, close + 2)
     } else {
-      guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text) else { return false }
+      guard let colon = firstIndex(of: UInt8(ascii: ":"), in: text) else { return nil }
       (hostStart, hostEnd, portStart) = (0, colon, colon + 1)
     }
     let host = text.extracting(hostStart..<hostEnd)
-    guard isBracketed ? isIPv6(host) : isName(host) || isIPv4(host) else { return false }
+    guard isBracketed ? isIPv6(host) : isName(host) || isIPv4(host) else { return nil }
     guard let number = decimal(text.extracting(portStart..<text.byteCount)), number > 0,
       let port = UInt16(exactly: number), let name = InlineText<253>(host)
-    else { return false }
-    hub.host = name
-    hub.port = port
-    return true
+    else { return nil }
+    let none = InlineArray<32, UInt8>(repeating: 0)
+    return HubEntry(host: name, port: port, pin: none, key: none)
   }
 
   /// RFC 1123 labels. A name whose last label is a number is not a name: it would be a wrong IPv4 address.

@@ -1,4 +1,5 @@
 import Bounded
+import Wire
 
 /// The rules of single values. Each takes a value without surrounding blanks and returns nil when it
 /// breaks the rule.
@@ -51,16 +52,8 @@ enum ConfigurationValue {
 
   /// Digits alone, without a leading zero.
   static func decimal(_ text: RawSpan) -> UInt64? {
-    guard text.byteCount > 0, text.byteCount == 1 || text[0] != UInt8(ascii: "0") else { return nil }
-    var value: UInt64 = 0
-    for i in 0..<text.byteCount {
-      guard isDigit(text[i]) else { return nil }
-      let (scaled, tooLarge) = value.multipliedReportingOverflow(by: 10)
-      let (sum, over) = scaled.addingReportingOverflow(UInt64(text[i] - UInt8(ascii: "0")))
-      guard !tooLarge, !over else { return nil }
-      value = sum
-    }
-    return value
+    guard text.byteCount == 1 || (text.byteCount > 0 && text[0] != UInt8(ascii: "0")) else { return nil }
+    return parseDecimal(text)
   }
 
   /// How many of the first bytes are digits.
@@ -159,20 +152,15 @@ enum ConfigurationValue {
     return isKeyLike(text)
   }
 
-  static func duties(_ text: RawSpan) -> Configuration.Duties? {
+  static func duties(_ text: RawSpan) -> Duties? {
     var words = ConfigurationWords(text)
-    var duties: Configuration.Duties = []
+    var duties: Duties = []
     while let range = words.next() {
-      let word = text.extracting(range)
-      if word.elementsEqual("heartbeat") {
-        duties.insert(.heartbeat)
-      } else if word.elementsEqual("relay") {
-        duties.insert(.relay)
-      } else if word.elementsEqual("compute") {
-        duties.insert(.compute)
-      } else {
-        return nil
-      }
+      let known = Duties.names
+      var found: Duties?
+      for i in 0..<known.count where text.extracting(range).elementsEqual(known[i].name) { found = known[i].duty }
+      guard let found else { return nil }
+      duties.insert(found)
     }
     return duties
   }
@@ -186,12 +174,12 @@ enum ConfigurationValue {
   }
 
   /// Exactly 64 hex digits, in either case.
-  static func hex32(_ text: RawSpan) -> Configuration.Bytes32? {
+  static func hex32(_ text: RawSpan) -> InlineArray<32, UInt8>? {
     guard text.byteCount == 64 else { return nil }
-    var bytes = Configuration.Bytes32()
+    var bytes = InlineArray<32, UInt8>(repeating: 0)
     for i in 0..<32 {
       guard let high = hexDigit(text[2 * i]), let low = hexDigit(text[2 * i + 1]) else { return nil }
-      bytes.storage[i] = high << 4 | low
+      bytes[i] = high << 4 | low
     }
     return bytes
   }

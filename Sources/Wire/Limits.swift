@@ -83,7 +83,6 @@ public enum Limits {
 
   public static let configurationBytes = 65_536
   public static let configurationLineBytes = 1_024
-  public static let ticketBytes = 512
   /// The shortest `rekey_interval`; the longest is `rekeyAfterMs`.
   public static let rekeyMinimumMs: UInt64 = 1_000
 
