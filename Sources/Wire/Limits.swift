@@ -96,6 +96,8 @@ public enum Limits {
 
   public static let configurationBytes = 65_536
   public static let configurationLineBytes = 1_024
+  /// The shortest `rekey_interval`; the longest is `rekeyAfterMs`.
+  public static let rekeyMinimumMs: UInt64 = 1_000
 
   // MARK: systemd
 
@@ -105,7 +107,7 @@ public enum Limits {
   /// Checked at start by every program.
   public static func assertConsistent() {
     precondition(recordBytes - recordHeaderBytes <= Int(UInt16.max), "a record's length is a u16")
-    precondition(rekeyAfterMs < keyRefusedAfterMs)
+    precondition(rekeyMinimumMs < rekeyAfterMs && rekeyAfterMs < keyRefusedAfterMs)
     precondition(linkInputBytes >= recordBytes && linkOutputBytes >= recordBytes)
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
     precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
