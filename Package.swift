@@ -83,6 +83,12 @@ if !embedded {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
+        "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
   ]
 }
 
