@@ -79,6 +79,9 @@ if !embedded {
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
+      name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
       name: "NodeTests",
