@@ -31,7 +31,8 @@ public final class ControlServer {
 
   private var clients: InlineArray<8, ControlClient>
   private var reply: ControlReply
-  private let operateGroup: UInt32?
+  /// Members of this group may operate; a change counts for new connections.
+  public var operateGroup: UInt32?
   private let ownUid: UInt32
   private var nextEvent: UInt64 = 1
   /// Clients refused because the table was full, since start.

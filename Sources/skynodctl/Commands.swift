@@ -213,7 +213,7 @@ struct Runner {
         var end = i + mark.utf8CodeUnitCount
         let start = end
         while end < line.count, line[end] >= 0x30, line[end] <= 0x39 { end += 1 }
-        found = ControlText.decimal(line.span.bytes.extracting(start..<end)) ?? found
+        found = parseDecimal(line.span.bytes.extracting(start..<end)) ?? found
       }
       i += 1
     }

@@ -115,7 +115,7 @@ struct Word: @unchecked Sendable {
     return Word(start + prefix.utf8CodeUnitCount)
   }
 
-  var number: UInt64? { ControlText.decimal(bytes.span.bytes) }
+  var number: UInt64? { parseDecimal(bytes.span.bytes) }
 }
 
 extension TextBuffer {
