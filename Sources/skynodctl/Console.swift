@@ -14,7 +14,7 @@ final class Console {
 
   init(fd: Int32) {
     self.fd = fd
-    let refused = sky_cli_environment("NO_COLOR").map { $0.pointee != 0 } ?? false
+    let refused = sky_environment("NO_COLOR").map { $0.pointee != 0 } ?? false
     hasColour = sky_cli_is_terminal(fd) && !refused
   }
 
