@@ -82,9 +82,18 @@ if !embedded {
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
+      name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
       name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
+        "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: common, linkerSettings: hostLinks),
   ]
 }
