@@ -17,32 +17,31 @@ func say(_ line: String) {
   _ = bytes.withUnsafeBytes { sky_write(1, $0.baseAddress, $0.count) }
 }
 
-/// The words of the command line; works alike with and without a Swift runtime.
-func commandLine() throws(ErrorCode) -> [String] {
+/// The words of the command line; works alike with and without a Swift runtime. Not `String`: comparing
+/// those needs Unicode tables that board programs do not link.
+func commandLine() throws(ErrorCode) -> [HostText] {
   var raw = ByteQueue(capacity: 4_096)
   try Files.read(PathText("/proc/self/cmdline")!, into: &raw)
-  var words: [String] = []
-  var word: [UInt8] = []
-  for i in 0..<raw.count {
-    if raw.bytes[i] != 0 {
-      word.append(raw.bytes[i])
-    } else {
-      words.append(String(decoding: word, as: UTF8.self))
-      word = []
-    }
+  var words: [HostText] = []
+  var start = 0
+  for i in 0..<raw.count where raw.bytes[i] == 0 {
+    guard let word = HostText(raw.bytes.extracting(start..<i)) else { throw .tooLong }
+    words.append(word)
+    start = i + 1
   }
   return Array(words.dropFirst())
 }
 
-func number(_ words: [String], _ index: Int, default fallback: UInt64) throws(ErrorCode) -> UInt64 {
+func number(_ words: [HostText], _ index: Int, default fallback: UInt64) throws(ErrorCode) -> UInt64 {
   guard index < words.count else { return fallback }
-  guard let value = UInt64(words[index]) else { throw .usage }
+  guard let value = UInt64(words[index].string) else { throw .usage }
   return value
 }
 
 /// Resolves while counting the turns of a 20 ms ticker: a resolver that blocks shows as few turns.
-func resolve(_ words: [String]) throws(ErrorCode) {
-  guard words.count >= 2, let host = HostText(words[1]) else { throw .usage }
+func resolve(_ words: [HostText]) throws(ErrorCode) {
+  guard words.count >= 2 else { throw .usage }
+  let host = words[1]
   let loop = try EventLoop()
   let resolver = try Resolver()
   try loop.add(resolver.descriptor, token: 1, .read)
@@ -77,8 +76,9 @@ func settled(_ found: AddressList??, _ resolver: borrowing Resolver, _ deadline:
   return nil
 }
 
-func serve(_ words: [String]) throws(ErrorCode) {
-  guard words.count >= 3, let at = HostText(words[1]), let port = UInt16(words[2]) else { throw .usage }
+func serve(_ words: [HostText]) throws(ErrorCode) {
+  guard words.count >= 3, let port = UInt16(words[2].string) else { throw .usage }
+  let at = words[1]
   guard let address = Address(at, port: port) else { throw .badArgument }
   let credentials = try TlsCredentials(host: at)
   let context = try TlsContext.server(certificate: credentials.certificate.bytes, key: credentials.key.bytes)
@@ -118,17 +118,19 @@ func echo(_ context: TlsContext, _ socket: StreamSocket) {
   }
 }
 
-func parsePin(_ text: String) throws(ErrorCode) -> InlineArray<32, UInt8> {
-  let digits = Array(text.utf8)
-  guard digits.count == 64 else { throw .badArgument }
+func parsePin(_ text: HostText) throws(ErrorCode) -> InlineArray<32, UInt8> {
+  guard text.count == 64 else { throw .badArgument }
   func value(_ digit: UInt8) -> UInt8 {
     digit >= UInt8(ascii: "a") ? digit - UInt8(ascii: "a") + 10 : digit - UInt8(ascii: "0")
   }
-  return InlineArray { value(digits[2 * $0]) << 4 | value(digits[2 * $0 + 1]) }
+  var pin = InlineArray<32, UInt8>(repeating: 0)
+  for i in 0..<32 { pin[i] = value(text.bytes[2 * i]) << 4 | value(text.bytes[2 * i + 1]) }
+  return pin
 }
 
-func dial(_ words: [String]) throws(ErrorCode) {
-  guard words.count >= 4, let host = HostText(words[1]), let port = UInt16(words[2]) else { throw .usage }
+func dial(_ words: [HostText]) throws(ErrorCode) {
+  guard words.count >= 4, let port = UInt16(words[2].string) else { throw .usage }
+  let host = words[1]
   let context = try TlsContext.client(pin: try parsePin(words[3]))
   let times = try number(words, 4, default: 1)
   let kib = try number(words, 5, default: 1)
@@ -184,11 +186,15 @@ func echoOnce(
 
 do throws(ErrorCode) {
   let words = try commandLine()
-  switch words.first {
-  case "resolve": try resolve(words)
-  case "serve": try serve(words)
-  case "dial": try dial(words)
-  default: throw .usage
+  guard let command = words.first else { throw ErrorCode.usage }
+  if command.bytes.elementsEqual("resolve") {
+    try resolve(words)
+  } else if command.bytes.elementsEqual("serve") {
+    try serve(words)
+  } else if command.bytes.elementsEqual("dial") {
+    try dial(words)
+  } else {
+    throw ErrorCode.usage
   }
 } catch {
   say("\(error.token)")
