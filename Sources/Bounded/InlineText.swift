@@ -31,8 +31,9 @@ public struct InlineText<let capacity: Int>: Equatable, Sendable {
   public var isEmpty: Bool { count == 0 }
 
   public var bytes: RawSpan {
+    // Inlined always: specialised across modules, the Embedded optimiser of 6.3 mistakes its convention.
     @_lifetime(borrow self)
-    get {
+    @inline(__always) get {
       let span = storage.span.bytes.extracting(0..<count)
       return _overrideLifetime(span, borrowing: self)
     }

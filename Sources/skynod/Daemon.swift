@@ -13,7 +13,7 @@ final class Daemon: ControlHandler {
   enum Token {
     static let signals: UInt64 = 1
     static let control: UInt64 = 2
-    static let firstClient: UInt64 = 16
+    static let firstClient: UInt64 = 1 << 48
   }
 
   let options: Options
@@ -34,7 +34,6 @@ final class Daemon: ControlHandler {
   private var state: StateStore
   private let sensors: Sensors
   private let stall: Stall?
-  private var clientInterest = InlineArray<8, UInt32>(repeating: 0)
   private var watchdogPingedAt = Instant(ms: 0)
 
   init(options: Options, configuration: Configuration) throws(ErrorCode) {
@@ -127,14 +126,10 @@ final class Daemon: ControlHandler {
     case Token.signals: takeSignals(now: now)
     case Token.control:
       stall?.reached(.control)
-      while let index = control.accept(from: listener.descriptor, now: now) { watchClient(index) }
+      while control.accept(from: listener.descriptor, now: now) != nil {}
     case Link.token: driveLink(now: now)
     case Link.probeToken: driveLink(now: now)
-    default:
-      let index = Int(event.token - Token.firstClient)
-      guard index >= 0, index < control.slotCount, control.descriptor(index) >= 0 else { return }
-      control.handle(
-        index, readable: event.isReadable, writable: event.isWritable, hungUp: event.isHangup, now: now, handler: self)
+    default: _ = control.serve(event, firstToken: Token.firstClient, now: now, handler: self)
     }
   }
 
@@ -179,7 +174,9 @@ final class Daemon: ControlHandler {
       while let action = node.nextAction() { perform(action, now: now) }
     }
     while let notice = node.nextNotice() { telling.tell(notice, node, control) }
-    for index in 0..<control.slotCount { watchClient(index) }
+    do throws(ErrorCode) { try control.watch(on: loop, firstToken: Token.firstClient) } catch {
+      telling.internalTrouble("a control client cannot be watched")
+    }
   }
 
   private func perform(_ action: Node.Action, now: Instant) {
@@ -203,28 +200,6 @@ final class Daemon: ControlHandler {
         node.handle(.linkDown(error), now: now)
       }
     }
-  }
-
-  /// Brings the loop's interest in a client up to date.
-  private func watchClient(_ index: Int) {
-    let descriptor = control.descriptor(index)
-    guard descriptor >= 0 else {
-      clientInterest[index] = 0
-      return
-    }
-    let wanted = control.interest(index)
-    var interest = Interest()
-    if wanted.read { interest.insert(.read) }
-    if wanted.write { interest.insert(.write) }
-    let token = Token.firstClient + UInt64(index)
-    let key = UInt32(descriptor) << 2 | interest.rawValue
-    guard clientInterest[index] != key else { return }
-    clientInterest[index] = key
-    // The descriptor may be the number of an earlier client of the slot, which left the loop by closing.
-    loop.remove(descriptor)
-    do throws(ErrorCode) {
-      try loop.add(descriptor, token: token, interest)
-    } catch { telling.internalTrouble("a control client cannot be watched") }
   }
 
   // MARK: Watchdog

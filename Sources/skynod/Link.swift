@@ -36,7 +36,12 @@ final class Link {
   private func trust(_ hub: HubEntry) throws(ErrorCode) -> TlsContext {
     if hub.isPinned { return try TlsContext.client(pin: hub.pin) }
     guard !authorities.isEmpty else { throw .certificateInvalid }
-    return try TlsContext.client(caPem: authorities.bytes)
+    return try Self.context(authorities)
+  }
+
+  /// A span cannot leave the property that holds its buffer: it is lent for a call.
+  private static func context(_ authorities: borrowing ByteQueue) throws(ErrorCode) -> TlsContext {
+    try TlsContext.client(caPem: authorities.bytes)
   }
 
   // MARK: Actions of the node
@@ -112,7 +117,7 @@ final class Link {
     switch try connection.read(into: &session.input) {
     case .waiting: return false
     case .full: return true
-    case .ended: throw .linkClosed
+    case .closed: throw .linkClosed
     }
   }
 

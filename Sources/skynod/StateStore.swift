@@ -15,9 +15,10 @@ struct StateStore: ~Copyable {
   /// Makes and locks the directory. `busy` when another skynod uses it.
   init(directory: PathText) throws(ErrorCode) {
     try Files.makeDirectory(directory)
-    guard let admission = Files.join(directory, "admission"), let identity = Files.join(directory, "identity.key")
+    guard let admission = Files.join(directory, "admission"), let identity = Files.join(directory, "identity.key"),
+      let lockFile = Files.join(directory, "lock")
     else { throw .badArgument }
-    lock = try DirectoryLock(directory)
+    lock = try DirectoryLock(lockFile)
     admissionFile = admission
     identityFile = identity
   }
