@@ -64,6 +64,9 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "skyprobe", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
 ]
 var dependencies: [Package.Dependency] = []
 
@@ -83,10 +86,19 @@ if !embedded && fuzzer == nil {
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
+      name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
-      name: "NodeTests", dependencies: ["Bounded", "Wire", "SkyCrypto", "Node"], swiftSettings: common,
-      linkerSettings: hostLinks),
+      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
+        "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
   ]
 }
 

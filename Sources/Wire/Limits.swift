@@ -63,6 +63,12 @@ public enum Limits {
   public static let backoffCapMs: UInt64 = 300_000
   /// A refusal that only a person can mend (revoked, token expired) is tried again this slowly.
   public static let refusedRetryMs: UInt64 = 900_000
+  /// A hub that still holds an earlier session looks whether it lives; it needs this long.
+  public static let busyRetryMs: UInt64 = 6_000
+  /// A message without a receipt after this long counts as lost.
+  public static let receiptTimeoutMs: UInt64 = 30_000
+  /// 2024-01-01: a wall clock before this was never set.
+  public static let clockIsSetAfterMs: UInt64 = 1_704_067_200_000
   /// How often a node on a lesser hub tries its preferred one.
   public static let failbackMs: UInt64 = 600_000
   public static let drainMs: UInt64 = 5_000
@@ -77,11 +83,33 @@ public enum Limits {
 
   public static let controlClients = 8
   public static let controlLineBytes = 4_096
-  public static let controlReplyBytes = 16_384
+  /// The longest reply. A list that needs more continues in another request.
+  public static let controlReplyBytes = 8_192
+  /// The longest event; this much output is kept beside the longest reply.
+  public static let controlEventBytes = 1_024
+  /// Places of the table that only administrators get.
+  public static let controlAdminClients = 2
+  /// A client silent for this long gives up its place when another needs it.
+  public static let controlIdleMs: UInt64 = 30_000
+
+  // MARK: Operating system
+
+  public static let pathBytes = 255
+  /// Addresses a host name may resolve to; more are ignored.
+  public static let resolvedAddresses = 8
+  /// Events taken from the kernel in one turn of the loop.
+  public static let eventsPerTurn = 64
+  /// Time for one address to accept a connection before the next is tried.
+  public static let connectAttemptMs: UInt64 = 3_000
+  /// TCP keep-alive idle time in seconds, and how long unacknowledged data may wait.
+  public static let keepAliveSeconds = 60
+  public static let tcpUserTimeoutMs = 60_000
 
   // MARK: Configuration
 
   public static let configurationBytes = 65_536
+  /// The longest `ca_file`.
+  public static let authorityFileBytes = 65_536
   public static let configurationLineBytes = 1_024
   /// The shortest `rekey_interval`; the longest is `rekeyAfterMs`.
   public static let rekeyMinimumMs: UInt64 = 1_000
@@ -97,6 +125,8 @@ public enum Limits {
     precondition(rekeyMinimumMs < rekeyAfterMs && rekeyAfterMs < keyRefusedAfterMs)
     precondition(linkInputBytes >= recordBytes && linkOutputBytes >= recordBytes)
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
+    precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
+    precondition(controlAdminClients < controlClients)
     precondition(messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(backoffFirstMs < backoffCapMs)
