@@ -6,8 +6,8 @@ import Wire
 extension FuzzTarget {
   /// A node's and a hub's session with an attacker between them. The input is the attacker's script.
   ///
-  /// Held for every script: whatever a session accepts as proved (`established`, a frame, a renewal, a join
-  /// token) came from the other session, byte for byte and in order, up to and including that record.
+  /// Held for every script: a join token and `established` are taken only when every byte so far came from
+  /// the other session, in order; afterwards a record is taken only when the other session sealed it, and once.
   static let handshake = FuzzTarget(
     name: "handshake",
     run: { bytes in
@@ -63,17 +63,36 @@ private struct Script: ~Escapable {
 
 /// One direction of the stream: what was sent, what is under way, what arrived.
 private struct Channel {
+  /// Whole records, as the session wrote them.
   var sent: [UInt8] = []
   var underWay: [UInt8] = []
-  var delivered = 0
+  var arrived: [UInt8] = []
   /// Where what arrived first differs from what was sent.
   var divergence = Int.max
+  /// Offsets in `sent` of the records that were taken.
+  private var taken: Set<Int> = []
 
-  mutating func noteDelivery(_ bytes: ArraySlice<UInt8>) {
+  mutating func deliver(_ bytes: [UInt8]) {
     for byte in bytes {
-      if divergence == Int.max, delivered >= sent.count || sent[delivered] != byte { divergence = delivered }
-      delivered += 1
+      if divergence == Int.max, arrived.count >= sent.count || sent[arrived.count] != byte {
+        divergence = arrived.count
+      }
+      arrived.append(byte)
     }
+  }
+
+  /// Marks a record that arrived as taken. False when it was never sent, or was taken before.
+  mutating func take(_ range: Range<Int>) -> Bool {
+    var offset = 0
+    while offset < sent.count {
+      let end = offset + Limits.recordHeaderBytes + (Int(sent[offset + 2]) << 8 | Int(sent[offset + 3]))
+      if !taken.contains(offset), sent[offset..<end] == arrived[range] {
+        taken.insert(offset)
+        return true
+      }
+      offset = end
+    }
+    return false
   }
 }
 
@@ -203,9 +222,9 @@ private final class Pair {
   private func deliverToHub(_ count: Int) {
     // A failed session's stream is closed: nothing more arrives.
     if hub.phase == .failed { return toHub.underWay.removeAll() }
-    let part = toHub.underWay.prefix(min(count, hub.input.space))
-    toHub.noteDelivery(part)
-    precondition(hub.input.append(Array(part).span.bytes))
+    let part = Array(toHub.underWay.prefix(min(count, hub.input.space)))
+    toHub.deliver(part)
+    precondition(hub.input.append(part.span.bytes))
     toHub.underWay.removeFirst(part.count)
     drainHub()
     collect()
@@ -213,13 +232,13 @@ private final class Pair {
 
   private func deliverToNode(_ count: Int) {
     if node.phase == .failed { return toNode.underWay.removeAll() }
-    let part = toNode.underWay.prefix(min(count, node.input.space))
-    toNode.noteDelivery(part)
-    precondition(node.input.append(Array(part).span.bytes))
+    let part = Array(toNode.underWay.prefix(min(count, node.input.space)))
+    toNode.deliver(part)
+    precondition(node.input.append(part.span.bytes))
     toNode.underWay.removeFirst(part.count)
     do throws(ErrorCode) {
       while let event = try node.nextEvent(now: now, identity: nodeIdentity, random: &nodeRandom) {
-        check(event, node.phase, toNode, node.input)
+        check(event, node.phase, &toNode, node.input)
       }
     } catch {
       precondition(node.phase == .failed)
@@ -231,10 +250,10 @@ private final class Pair {
   private func drainHub() {
     do throws(ErrorCode) {
       while let event = try hub.nextEvent(now: now, identity: hubIdentity, random: &hubRandom) {
-        check(event, hub.phase, toHub, hub.input)
+        check(event, hub.phase, &toHub, hub.input)
         guard event == .hello else { continue }
         let proved = hub.provesToken(verifier)
-        if proved { precondition(recordEnd(toHub, hub.input) <= toHub.divergence, "a changed HELLO proved a token") }
+        if proved { precondition(record(toHub, hub.input).upperBound <= toHub.divergence, "a changed HELLO proved a token") }
         if proved && !refuses {
           try hub.accept(nodeId: 1_000_000, hubId: 1, identity: hubIdentity, random: &hubRandom, now: now)
         } else {
@@ -246,21 +265,27 @@ private final class Pair {
     }
   }
 
-  /// Where in the stream the record ends that the session is looking at: it is still at the front of `input`.
-  private func recordEnd(_ channel: Channel, _ input: borrowing ByteQueue) -> Int {
+  /// Where in the stream the record lies that the session is looking at: it is still at the front of `input`.
+  private func record(_ channel: Channel, _ input: borrowing ByteQueue) -> Range<Int> {
+    let start = channel.arrived.count - input.count
     let length = Int(input.bytes[2]) << 8 | Int(input.bytes[3])
-    return channel.delivered - input.count + Limits.recordHeaderBytes + length
+    return start..<(start + Limits.recordHeaderBytes + length)
   }
 
   private func check(
-    _ event: Session.Event, _ phase: Session.Phase, _ channel: Channel, _ input: borrowing ByteQueue
+    _ event: Session.Event, _ phase: Session.Phase, _ channel: inout Channel, _ input: borrowing ByteQueue
   ) {
+    let range = record(channel, input)
     switch event {
     case .hello: precondition(phase == .deciding)
     case .closed: precondition(phase == .failed)
-    case .established, .frame, .rekeyed:
+    case .established:
       precondition(phase == .established)
-      precondition(recordEnd(channel, input) <= channel.divergence, "a changed record was taken as genuine")
+      precondition(range.upperBound <= channel.divergence, "a changed handshake was completed")
+    case .frame, .rekeyed:
+      precondition(phase == .established)
+      let isGenuine = channel.take(range)
+      precondition(isGenuine, "a record was taken that the other side had not sealed, or twice")
     }
   }
 }
