@@ -85,6 +85,7 @@ if !embedded && fuzzer == nil {
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
+    .executableTarget(name: "skybench", swiftSettings: common),
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
