@@ -27,7 +27,7 @@ let common: [SwiftSetting] = [
 let board: [SwiftSetting] =
   common
   + (embedded
-    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize"])]
+    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])]
     : [.treatWarning("EmbeddedRestrictions", as: .error)])
 
 let cSettings: [CSetting] = embedded
