@@ -15,16 +15,19 @@ let hostArchitecture = {
   #endif
 }()
 
+/// `tools/fuzz` builds everything instrumented: the path of libFuzzer's library without a main.
+let fuzzer = Context.environment["SKYNOD_FUZZ"]
+
 let common: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
-]
+] + (fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer,address"])] : [])
 /// What the boards run: kept inside the Embedded subset in both flavours.
 let board: [SwiftSetting] =
   common
   + (embedded
-    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize"])]
+    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])]
     : [.treatWarning("EmbeddedRestrictions", as: .error)])
 
 let cSettings: [CSetting] = embedded
@@ -33,6 +36,7 @@ let cSettings: [CSetting] = embedded
     .unsafeFlags(["-ffunction-sections", "-fdata-sections", "-Os", "-Wall", "-Wextra", "-Werror"]),
   ]
   : [.unsafeFlags(["-isystem\(hostLibraries)/include", "-Wall", "-Wextra", "-Werror"])]
+    + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
 
 let cLibraries: [LinkerSetting] = ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map {
   .linkedLibrary($0)
@@ -66,7 +70,7 @@ var targets: [Target] = [
 ]
 var dependencies: [Package.Dependency] = []
 
-if !embedded {
+if !embedded && fuzzer == nil {
   dependencies += [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -81,6 +85,7 @@ if !embedded {
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
+    .executableTarget(name: "skybench", swiftSettings: common),
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -95,6 +100,16 @@ if !embedded {
         "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
+  ]
+}
+
+if let fuzzer {
+  targets += [
+    .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    .executableTarget(
+      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Wire", "SkyCrypto", "Node"], path: "Tests/Fuzz/skyfuzz",
+      swiftSettings: common,
+      linkerSettings: hostLinks + [.linkedLibrary("stdc++"), .unsafeFlags(["-sanitize=address", fuzzer])]),
   ]
 }
 

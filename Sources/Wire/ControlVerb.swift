@@ -103,7 +103,7 @@ public enum ControlVerb: UInt8, Sendable {
   }
 
   /// The fewest and the most arguments.
-  var argumentRange: (least: Int, most: Int) {
+  public var argumentRange: (least: Int, most: Int) {
     switch self {
     case .join, .json: (1, 1)
     case .send: (2, 2)

@@ -1,0 +1,67 @@
+import Foundation
+
+// skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N]; started by tools/bench, which builds
+// what is measured and installs the peers. docs/benchmarks.md says what each benchmark means.
+
+struct BenchOptions {
+  var isJson = false
+  var minutes: Double?
+  var seconds: Double?
+  var nodes: Int?
+}
+
+struct Benchmark {
+  let name: String
+  let summary: String
+  let run: (BenchOptions, Lab) throws -> Report
+}
+
+let benchmarks = [
+  Benchmark(
+    name: "footprint", summary: "memory, growth, start-up and binaries of the node, beside Mosquitto (11 min)",
+    run: Footprint.run),
+  Benchmark(name: "wakeups", summary: "how often the idle node wakes the processor (4 min)", run: Wakeups.run),
+  Benchmark(name: "handshake", summary: "processor time of one handshake on the node (1 min)", run: Handshake.run),
+  Benchmark(name: "hub", summary: "1,000 nodes on one hub: time, memory, processor (3 min)", run: HubLoad.run),
+]
+
+func usage() -> Never {
+  FileHandle.standardError.write(Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N]\n".utf8))
+  exit(64)
+}
+
+var words = Array(CommandLine.arguments.dropFirst())
+guard !words.isEmpty else { usage() }
+let name = words.removeFirst()
+if name == "list" {
+  for benchmark in benchmarks { print(benchmark.name + String(repeating: " ", count: 12 - benchmark.name.count) + benchmark.summary) }
+  exit(0)
+}
+guard let benchmark = benchmarks.first(where: { $0.name == name }) else { usage() }
+var options = BenchOptions()
+while !words.isEmpty {
+  let word = words.removeFirst()
+  if word == "--json" {
+    options.isJson = true
+    continue
+  }
+  guard !words.isEmpty, let value = Double(words.removeFirst()), value > 0 else { usage() }
+  switch word {
+  case "--minutes": options.minutes = value
+  case "--seconds": options.seconds = value
+  case "--nodes": options.nodes = Int(value)
+  default: usage()
+  }
+}
+
+let lab = try Lab()
+do {
+  let report = try benchmark.run(options, lab)
+  lab.close()
+  try report.print(json: options.isJson)
+  exit(report.isMet ? 0 : 1)
+} catch {
+  lab.close()
+  FileHandle.standardError.write(Data("skybench \(name): \(error)\n".utf8))
+  exit(70)
+}

@@ -1,0 +1,124 @@
+import Bounded
+import Wire
+
+extension FuzzTarget {
+  /// Records in the clear, frame headers and every body. The first byte says what the rest is read as.
+  static let frame = FuzzTarget(
+    name: "frame",
+    run: { bytes in
+      guard bytes.byteCount > 0 else { return }
+      let rest = bytes.extracting(1..<bytes.byteCount)
+      do throws(ErrorCode) {
+        switch bytes[0] {
+        case 0: try readRecords(rest)
+        case 1: try readFrame(rest)
+        case 2: _ = try Hello(decoding: rest).agentText
+        case 3: _ = try Welcome(decoding: rest)
+        default: break
+        }
+      } catch {}
+    },
+    seeds: {
+      var seeds: [Seed] = []
+      for kind in 1...11 {
+        guard let kind = FrameKind(rawValue: UInt8(kind)) else { continue }
+        seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
+      }
+      var records = ByteQueue(capacity: 512)
+      _ = RecordHeader(type: .ready, epoch: 0, length: Limits.hashBytes).append(to: &records)
+      records.append(InlineArray<32, UInt8>(repeating: 7).span.bytes)
+      _ = RecordHeader(type: .refusal, epoch: 0, length: 2).append(to: &records)
+      records.append(bigEndian: ErrorCode.tokenExpired.rawValue)
+      _ = RecordHeader(type: .sealed, epoch: 3, length: 48).append(to: &records)
+      records.append(InlineArray<48, UInt8>(repeating: 9).span.bytes)
+      seeds.append(Seed(name: "records", bytes: [0] + records.array))
+      seeds.append(Seed(name: "hello", bytes: [2, 1, 1, 0x4D, 3] + [UInt8](repeating: 5, count: Hello.byteCount - 4)))
+      seeds.append(Seed(name: "welcome", bytes: [3, 1, 0, 0, 0] + [UInt8](repeating: 5, count: Welcome.byteCount - 4)))
+      return seeds
+    })
+
+  /// Walks a stream record by record, as a session does before it looks inside.
+  private static func readRecords(_ stream: RawSpan) throws(ErrorCode) {
+    var offset = 0
+    while let header = try RecordHeader.peek(stream.extracting(offset..<stream.byteCount)) {
+      precondition(header.length > 0 && Limits.recordHeaderBytes + header.length <= Limits.recordBytes)
+      precondition(header.type == .sealed || header.epoch == 0)
+      let end = offset + Limits.recordHeaderBytes + header.length
+      guard end <= stream.byteCount else { return }
+      let payload = stream.extracting((offset + Limits.recordHeaderBytes)..<end)
+      switch header.type {
+      case .hello: _ = try Hello(decoding: payload)
+      case .welcome: _ = try Welcome(decoding: payload)
+      case .refusal: _ = try decodeCode(payload)
+      case .sealed: try readFrame(payload)
+      case .confirm, .ready: break
+      }
+      var again = ByteQueue(capacity: Limits.recordHeaderBytes)
+      precondition(header.append(to: &again))
+      precondition(again.bytes.elementsEqual(stream.extracting(offset..<(offset + Limits.recordHeaderBytes))))
+      offset = end
+    }
+  }
+
+  /// Decodes a frame and holds that what was decoded encodes to what decodes to the same.
+  private static func readFrame(_ frame: RawSpan) throws(ErrorCode) {
+    let header = try FrameHeader(decoding: frame)
+    var queue = ByteQueue(capacity: Limits.recordBytes)
+    precondition(header.append(to: &queue))
+    precondition(queue.bytes.elementsEqual(frame.extracting(0..<Limits.frameHeaderBytes)))
+    queue.clear()
+    let body = frame.extracting(Limits.frameHeaderBytes..<frame.byteCount)
+    switch header.kind {
+    case .configure:
+      let value = try Configure(decoding: body)
+      precondition(value.append(to: &queue))
+      let again = try Configure(decoding: queue.bytes)
+      precondition(again == value)
+    case .heartbeat:
+      let value = try Heartbeat(decoding: body)
+      precondition(value.append(to: &queue))
+      let again = try Heartbeat(decoding: queue.bytes)
+      precondition(again == value)
+    case .receipt:
+      let value = try Receipt(decoding: body)
+      precondition(value.append(to: &queue))
+      let again = try Receipt(decoding: queue.bytes)
+      precondition(again == value)
+    case .heartbeatAck: _ = try decodeWallTime(body)
+    case .close: _ = try decodeCode(body)
+    case .message, .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    }
+  }
+
+  private static func frameSeed(_ kind: FrameKind) -> [UInt8] {
+    var queue = ByteQueue(capacity: 2_048)
+    _ = FrameHeader(
+      kind: kind, flags: 1, hops: 2, priority: 3, source: 1_000_000, destination: 9_999_999, sequence: 77,
+      timeToLiveS: 60
+    ).append(to: &queue)
+    switch kind {
+    case .configure:
+      var hubs = HubList()
+      for host in ["hub.example.org", "2001:db8::7"] {
+        hubs.append(
+          HubEntry(
+            host: InlineText(host)!, port: 7411, id: 1, pin: InlineArray { UInt8($0) }, key: InlineArray { UInt8($0) }))
+      }
+      _ = Configure(
+        wallTimeMs: 1_700_000_000_000, heartbeatIntervalMs: 30_000, rekeyAfterMs: 120_000, dictionaryGeneration: 3,
+        allowedDuties: .all, hubs: hubs
+      ).append(to: &queue)
+    case .heartbeat:
+      _ = Heartbeat(
+        vitals: VitalSigns(), inboxUsed: 1, inboxCapacity: 32, outboxUsed: 0, outboxCapacity: 16,
+        dictionaryGeneration: 3, duties: [.heartbeat, .relay]
+      ).append(to: &queue)
+    case .receipt: _ = Receipt(sequence: 77, failure: .unreachable).append(to: &queue)
+    case .heartbeatAck: queue.append(bigEndian: UInt64(1_700_000_000_000))
+    case .close: queue.append(bigEndian: ErrorCode.draining.rawValue)
+    case .message: queue.append("hello")
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    }
+    return queue.array
+  }
+}
