@@ -60,7 +60,7 @@ public struct Session: ~Copyable {
   var nextReceive = Secret<32>()
 
   var sending = LinkKey()
-  private var receiving = LinkKey()
+  var receiving = LinkKey()
   /// Responder only: new keys derived, the node's first record under them not yet seen.
   private var receivePending = false
   /// Initiator only: REKEY INIT sent, no reply yet.
@@ -133,8 +133,10 @@ public struct Session: ~Copyable {
     now: Instant, identity: borrowing Identity, random: inout Drbg
   ) throws(ErrorCode) -> Event? {
     while true {
+      // While the owner decides, the HELLO stays: `accept` reads its key.
+      if phase == .deciding { return nil }
       releaseRecord()
-      if phase == .deciding || phase == .failed { return nil }
+      if phase == .failed { return nil }
       guard let header = try RecordHeader.peek(input.bytes) else { return nil }
       let total = Limits.recordHeaderBytes + header.length
       guard input.count >= total else { return nil }
@@ -153,7 +155,7 @@ public struct Session: ~Copyable {
         return .established
       case (.established, .sealed):
         if let event = try readSealed(header, total, now: now, random: &random) { return event }
-      case (.awaitingWelcome, .refusal), (.awaitingReady, .refusal):
+      case (.awaitingWelcome, .refusal), (.awaitingReady, .refusal), (.awaitingConfirm, .refusal):
         let code = try decodeCode(input.bytes.extracting(Limits.recordHeaderBytes..<total))
         wipeSecrets()
         phase = .failed
@@ -175,8 +177,11 @@ public struct Session: ~Copyable {
   ) throws(ErrorCode) -> Event? {
     let counter: UInt64
     if receivePending, header.epoch == receiving.epoch &+ 1 {
+      // The waiting key is as old as the sending key that was derived with it.
+      let madeAt = sending.bornAt
+      guard now.since(madeAt) <= Limits.keyRefusedAfterMs else { throw .keyExpired }
       counter = try Self.open(&input, total, key: nextReceive, window: ReplayWindow())
-      receiving.advance(to: &nextReceive, epoch: header.epoch, now: now)
+      receiving.advance(to: &nextReceive, epoch: header.epoch, now: madeAt)
       receivePending = false
     } else {
       guard header.epoch == receiving.epoch else { throw .wrongEpoch }
@@ -201,7 +206,7 @@ public struct Session: ~Copyable {
       guard !isInitiator, bodyCount == 0 else { throw .malformedFrame }
       return nil
     case .ping:
-      try send(FrameHeader(kind: .pong, sequence: frame.sequence), now: now)
+      try sendIfRoom(FrameHeader(kind: .pong, sequence: frame.sequence), now: now)
       return nil
     case .close:
       let code = try decodeCode(body)
@@ -245,6 +250,12 @@ public struct Session: ~Copyable {
   public mutating func send(_ frame: FrameHeader, bodyOf queue: borrowing ByteQueue, now: Instant) throws(ErrorCode) {
     guard isEstablished else { throw .offline }
     try Self.seal(frame, queue, key: &sending, into: &output, now: now)
+  }
+
+  /// For frames that may be left out: a peer that reads slowly is no reason to end the link.
+  private mutating func sendIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    guard output.space >= Self.recordBytes(body: 0) else { return }
+    try send(frame, now: now)
   }
 
   private static func seal(
@@ -298,6 +309,7 @@ public struct Session: ~Copyable {
 
   private mutating func wipeSecrets() {
     exporter.wipe()
+    exporterContext = Bytes32(repeating: 0)
     ephemeral.wipe()
     shared.wipe()
     extracted.wipe()
@@ -383,7 +395,8 @@ public struct Session: ~Copyable {
     receiving.advance(to: &nextReceive, epoch: receiving.epoch &+ 1, now: now)
     rekeyUnderway = false
     renewals += 1
-    try send(FrameHeader(kind: .rekeyDone), now: now)
+    // Without room for it, the next frame under the new keys tells the hub the same.
+    try sendIfRoom(FrameHeader(kind: .rekeyDone), now: now)
   }
 
   private mutating func deriveNextKeys() {
