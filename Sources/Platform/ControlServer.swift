@@ -168,7 +168,8 @@ public final class ControlServer {
     var uid: UInt32 = 0
     var gid: UInt32 = 0
     // Who cannot be asked is nobody in particular.
-    guard sky_unix_peer(fd, &uid, &gid, nil) == 0 else { return .read }
+    var process: Int32 = 0
+    guard sky_unix_peer(fd, &uid, &gid, &process) == 0 else { return .read }
     let inGroup = operateGroup.map { sky_unix_peer_in_group(fd, $0) } ?? false
     return ControlRole.decide(peerUid: uid, ownUid: ownUid, inOperateGroup: inGroup)
   }

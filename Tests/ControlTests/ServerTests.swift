@@ -293,7 +293,8 @@ import Wire
     #expect(line.receive() == "SKYNOD 1 \(Version.text)\n")
     var uid: UInt32 = 99
     var gid: UInt32 = 99
-    #expect(sky_unix_peer(line.fd, &uid, &gid, nil) == 0)
+    var process: Int32 = 0
+    #expect(sky_unix_peer(line.fd, &uid, &gid, &process) == 0)
     #expect(uid == geteuid() && gid == getegid())
     #expect(sky_unix_peer_in_group(line.fd, getegid()))
     #expect(!sky_unix_peer_in_group(line.fd, 0xFFFF_FFF0))

@@ -52,7 +52,8 @@ final class SampleNode: ControlHandler {
   var messages: [(sequence: UInt64, from: String, text: String)] = []
   var relay = false
   var joined = true
-  var state: StaticString = "online"
+  var refusesTickets = false
+  var isRefused = false
 
   func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply) {
     var words = [request.verb.name.description]
@@ -65,8 +66,8 @@ final class SampleNode: ControlHandler {
       reply.field("id", "NOD1000001")
       reply.field("fingerprint", "0011223344556677")
     case .join:
-      joined = true
-      state = "online"
+      isRefused = refusesTickets
+      joined = !refusesTickets
       reply.field("state", "connecting")
     case .send: send(request, &reply)
     case .inbox: inbox(request, &reply)
@@ -92,9 +93,9 @@ final class SampleNode: ControlHandler {
 
   private func status(_ reply: inout ControlReply) {
     reply.field("version", Version.text)
-    reply.field("state", state)
-    reply.field("reason", state == StaticStringEquals("online") ? "" : "token_expired")
-    reply.field("hint", "all is well")
+    reply.field("state", isRefused ? "offline" : "online")
+    reply.field("reason", isRefused ? ErrorCode.tokenExpired.token : "")
+    reply.field("hint", isRefused ? ErrorCode.tokenExpired.sentence : "")
     reply.field("sent", 41 as UInt64)
     reply.fieldScaled("temperature_c", 415, places: 1)
     reply.fieldUnknown("battery_percent")
@@ -126,13 +127,6 @@ final class SampleNode: ControlHandler {
     }
     reply.endRows()
   }
-}
-
-/// A static text is compared by its bytes: it is not Equatable itself.
-struct StaticStringEquals {
-  let text: String
-  init(_ text: String) { self.text = text }
-  static func == (a: StaticString, b: StaticStringEquals) -> Bool { a.description == b.text }
 }
 
 /// One client's end of a socket pair whose other end is in a server, stepped by hand.

@@ -1,0 +1,35 @@
+# bash completion for skynodctl(1). Install as /usr/share/bash-completion/completions/skynodctl.
+
+_skynodctl() {
+  local commands="status id join send inbox watch mode peers metrics reload drain version top help"
+  local kinds="state link key heartbeat message delivery duty clock configuration"
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
+  COMPREPLY=()
+  case $before in
+    --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    --timeout) return ;;
+  esac
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --socket | --timeout) ((i++)) ;;
+      -*) ;;
+      *) command=${COMP_WORDS[i]}; break ;;
+    esac
+  done
+  local choices="--json --socket --timeout --help --version"
+  case $command in
+    '') choices+=" $commands" ;;
+    send) choices+=" --stdin HUB" ;;
+    inbox) choices+=" --ack ack"; [[ $before == ack ]] && choices="all" ;;
+    watch) choices+=" $kinds" ;;
+    mode)
+      case $before in
+        heartbeat | relay | compute) choices="on off" ;;
+        *) choices+=" heartbeat relay compute" ;;
+      esac
+      ;;
+    help) choices=$commands ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
+}
+complete -F _skynodctl skynodctl
