@@ -70,14 +70,23 @@ if !embedded {
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ]
   targets += [
+    .target(
+      name: "Hub",
+      dependencies: [
+        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common),
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        "Hub", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "HubTests", dependencies: ["Hub", "skyhub", "Wire"], swiftSettings: common,
+      linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
   ]
