@@ -1,0 +1,171 @@
+import Bounded
+
+/// Bodies of frames. Each decodes from a span with every length checked; bodies that may gain fields
+/// ignore what follows the ones they know.
+
+/// CONFIGURE: `wall time ms u64, heartbeat interval ms u32, rekey after ms u32, dictionary generation u32,
+/// allowed duties u8, hub count u8`, then the hubs.
+public struct Configure: Equatable, Sendable {
+  /// Milliseconds since 1970-01-01 UTC.
+  public var wallTimeMs: UInt64
+  public var heartbeatIntervalMs: UInt32
+  public var rekeyAfterMs: UInt32
+  public var dictionaryGeneration: UInt32
+  public var allowedDuties: Duties
+  public var hubs: HubList
+
+  public init(
+    wallTimeMs: UInt64, heartbeatIntervalMs: UInt32, rekeyAfterMs: UInt32, dictionaryGeneration: UInt32,
+    allowedDuties: Duties, hubs: HubList
+  ) {
+    self.wallTimeMs = wallTimeMs
+    self.heartbeatIntervalMs = heartbeatIntervalMs
+    self.rekeyAfterMs = rekeyAfterMs
+    self.dictionaryGeneration = dictionaryGeneration
+    self.allowedDuties = allowedDuties
+    self.hubs = hubs
+  }
+
+  public init(decoding body: RawSpan) throws(ErrorCode) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      wallTimeMs = try reader.integer()
+      heartbeatIntervalMs = try reader.integer()
+      rekeyAfterMs = try reader.integer()
+      dictionaryGeneration = try reader.integer()
+      allowedDuties = Duties(rawValue: try reader.integer()).intersection(.all)
+      let hubCount: UInt8 = try reader.integer()
+      hubs = HubList()
+      for _ in 0..<Int(hubCount) {
+        guard hubs.append(try HubEntry(from: &reader)) else { throw .invalid }
+      }
+      guard heartbeatIntervalMs >= Limits.heartbeatMinimumMs, heartbeatIntervalMs <= Limits.heartbeatMaximumMs,
+        rekeyAfterMs > 0, rekeyAfterMs <= Limits.rekeyAfterMs
+      else { throw .invalid }
+    } catch { throw .malformedFrame }
+  }
+
+  public func append(to queue: inout ByteQueue) -> Bool {
+    guard queue.space >= 22 else { return false }
+    queue.append(bigEndian: wallTimeMs)
+    queue.append(bigEndian: heartbeatIntervalMs)
+    queue.append(bigEndian: rekeyAfterMs)
+    queue.append(bigEndian: dictionaryGeneration)
+    queue.append(bigEndian: allowedDuties.rawValue)
+    queue.append(bigEndian: UInt8(hubs.count))
+    for i in 0..<hubs.count where !hubs[i].append(to: &queue) { return false }
+    return true
+  }
+}
+
+/// HEARTBEAT: the board's vital signs and the node's own levels.
+public struct Heartbeat: Equatable, Sendable {
+  public static let byteCount = 4 + 4 + 4 + 4 + 2 + 4 + 1 + 1 + 4 * 2 + 4 + 1
+
+  public var vitals: VitalSigns
+  public var inboxUsed: UInt16
+  public var inboxCapacity: UInt16
+  public var outboxUsed: UInt16
+  public var outboxCapacity: UInt16
+  public var dictionaryGeneration: UInt32
+  public var duties: Duties
+
+  public init(
+    vitals: VitalSigns, inboxUsed: UInt16, inboxCapacity: UInt16, outboxUsed: UInt16, outboxCapacity: UInt16,
+    dictionaryGeneration: UInt32, duties: Duties
+  ) {
+    self.vitals = vitals
+    self.inboxUsed = inboxUsed
+    self.inboxCapacity = inboxCapacity
+    self.outboxUsed = outboxUsed
+    self.outboxCapacity = outboxCapacity
+    self.dictionaryGeneration = dictionaryGeneration
+    self.duties = duties
+  }
+
+  public init(decoding body: RawSpan) throws(ErrorCode) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      vitals = VitalSigns()
+      vitals.uptimeS = try reader.integer()
+      vitals.loadMilli = try reader.integer()
+      vitals.memoryTotalKB = try reader.integer()
+      vitals.memoryAvailableKB = try reader.integer()
+      vitals.memoryPressurePermille = try reader.integer()
+      vitals.temperatureMilliC = Int32(bitPattern: try reader.integer(UInt32.self))
+      guard let power = VitalSigns.Power(rawValue: try reader.integer()) else { throw .invalid }
+      vitals.power = power
+      vitals.batteryPercent = try reader.integer()
+      inboxUsed = try reader.integer()
+      inboxCapacity = try reader.integer()
+      outboxUsed = try reader.integer()
+      outboxCapacity = try reader.integer()
+      dictionaryGeneration = try reader.integer()
+      duties = Duties(rawValue: try reader.integer()).intersection(.all)
+    } catch { throw .malformedFrame }
+  }
+
+  public func append(to queue: inout ByteQueue) -> Bool {
+    guard queue.space >= Self.byteCount else { return false }
+    queue.append(bigEndian: vitals.uptimeS)
+    queue.append(bigEndian: vitals.loadMilli)
+    queue.append(bigEndian: vitals.memoryTotalKB)
+    queue.append(bigEndian: vitals.memoryAvailableKB)
+    queue.append(bigEndian: vitals.memoryPressurePermille)
+    queue.append(bigEndian: UInt32(bitPattern: vitals.temperatureMilliC))
+    queue.append(bigEndian: vitals.power.rawValue)
+    queue.append(bigEndian: vitals.batteryPercent)
+    queue.append(bigEndian: inboxUsed)
+    queue.append(bigEndian: inboxCapacity)
+    queue.append(bigEndian: outboxUsed)
+    queue.append(bigEndian: outboxCapacity)
+    queue.append(bigEndian: dictionaryGeneration)
+    queue.append(bigEndian: duties.rawValue)
+    return true
+  }
+}
+
+/// RECEIPT: `sequence u64, code u16`; code 0 means delivered, else an `ErrorCode`.
+public struct Receipt: Equatable, Sendable {
+  public static let byteCount = 10
+  public var sequence: UInt64
+  public var failure: ErrorCode?
+
+  public init(sequence: UInt64, failure: ErrorCode?) {
+    self.sequence = sequence
+    self.failure = failure
+  }
+
+  public init(decoding body: RawSpan) throws(ErrorCode) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      sequence = try reader.integer()
+      let code: UInt16 = try reader.integer()
+      // A code from a later version still means "not delivered".
+      failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+    } catch { throw .malformedFrame }
+  }
+
+  public func append(to queue: inout ByteQueue) -> Bool {
+    guard queue.space >= Self.byteCount else { return false }
+    queue.append(bigEndian: sequence)
+    queue.append(bigEndian: failure?.rawValue ?? 0)
+    return true
+  }
+}
+
+/// Reads the `u16` code of a CLOSE frame or a refusal record; an unknown one reads as `linkClosed`.
+public func decodeCode(_ body: RawSpan) throws(ErrorCode) -> ErrorCode {
+  do throws(DecodeError) {
+    var reader = ByteReader(body)
+    return ErrorCode(rawValue: try reader.integer()) ?? .linkClosed
+  } catch { throw .malformed }
+}
+
+/// Reads the `u64` of a HEARTBEAT ACK: the hub's wall time in milliseconds since 1970.
+public func decodeWallTime(_ body: RawSpan) throws(ErrorCode) -> UInt64 {
+  do throws(DecodeError) {
+    var reader = ByteReader(body)
+    return try reader.integer()
+  } catch { throw .malformedFrame }
+}

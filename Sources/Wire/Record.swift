@@ -1,0 +1,137 @@
+import Bounded
+
+/// What travels on the TLS stream: `type u8, epoch u8, length u16`, then `length` bytes.
+public enum RecordType: UInt8, Sendable {
+  case hello = 1
+  case welcome = 2
+  case confirm = 3
+  case ready = 4
+  /// A named error in the clear, before keys exist; the sender closes after it.
+  case refusal = 5
+  /// Counter, ciphertext and tag of one frame.
+  case sealed = 16
+}
+
+/// A record's header, checked: the type is known and the length is one that type can have.
+public struct RecordHeader: Equatable, Sendable {
+  public let type: RecordType
+  /// Key generation modulo 256 for sealed records, 0 for all others.
+  public let epoch: UInt8
+  public let length: Int
+
+  public init(type: RecordType, epoch: UInt8, length: Int) {
+    self.type = type
+    self.epoch = epoch
+    self.length = length
+  }
+
+  /// Nil while fewer than four bytes are there. Throws as soon as the header cannot be right, so an
+  /// oversized record is refused before a byte of it is stored.
+  public static func peek(_ bytes: RawSpan) throws(ErrorCode) -> RecordHeader? {
+    guard bytes.byteCount >= Limits.recordHeaderBytes else { return nil }
+    guard let type = RecordType(rawValue: bytes[0]) else { throw .unknownRecord }
+    let length = Int(bytes[2]) << 8 | Int(bytes[3])
+    let header = RecordHeader(type: type, epoch: bytes[1], length: length)
+    switch type {
+    case .hello: try header.require(Hello.byteCount)
+    case .welcome: try header.require(Welcome.byteCount)
+    case .confirm: try header.require(Confirm.byteCount)
+    case .ready: try header.require(Limits.hashBytes)
+    case .refusal: try header.require(2)
+    case .sealed:
+      guard length <= Limits.sealedPayloadBytes else { throw .oversized }
+      guard length >= Limits.counterBytes + Limits.frameHeaderBytes + Limits.tagBytes else { throw .malformed }
+    }
+    return header
+  }
+
+  private func require(_ expected: Int) throws(ErrorCode) {
+    if length > expected { throw .oversized }
+    if length < expected || epoch != 0 { throw .malformed }
+  }
+
+  public func append(to queue: inout ByteQueue) -> Bool {
+    queue.append(bigEndian: UInt32(type.rawValue) << 24 | UInt32(epoch) << 16 | UInt32(length))
+  }
+}
+
+/// What a frame is about. Frames exist only inside sealed records.
+public enum FrameKind: UInt8, Sendable {
+  /// Hub to node: parameters of the session; the first one ends joining.
+  case configure = 1
+  /// Node to hub: vital signs.
+  case heartbeat = 2
+  /// Hub to node: the heartbeat's sequence in the header, wall time in the body.
+  case heartbeatAck = 3
+  /// Text or bytes from `source` to `destination`.
+  case message = 4
+  /// What became of a message: `sequence u64, code u16`.
+  case receipt = 5
+  case rekeyInit = 6
+  case rekeyReply = 7
+  case ping = 8
+  case pong = 9
+  /// A named error; the sender closes after it.
+  case close = 10
+}
+
+/// The 24 bytes before every body.
+public struct FrameHeader: Equatable, Sendable {
+  public var kind: FrameKind
+  /// Bit 0: durable. The others are zero.
+  public var flags: UInt8
+  public var hops: UInt8
+  public var priority: UInt8
+  /// Node ids; 0 is the hub of the link.
+  public var source: UInt32
+  public var destination: UInt32
+  /// Per source and kind, rising.
+  public var sequence: UInt64
+  /// Seconds left to live; 0 means while the link lives.
+  public var timeToLiveS: UInt32
+
+  public init(
+    kind: FrameKind, flags: UInt8 = 0, hops: UInt8 = 0, priority: UInt8 = 0, source: UInt32 = 0,
+    destination: UInt32 = 0, sequence: UInt64 = 0, timeToLiveS: UInt32 = 0
+  ) {
+    self.kind = kind
+    self.flags = flags
+    self.hops = hops
+    self.priority = priority
+    self.source = source
+    self.destination = destination
+    self.sequence = sequence
+    self.timeToLiveS = timeToLiveS
+  }
+
+  /// Reads the header at the start of a frame; the body is what follows.
+  public init(decoding frame: RawSpan) throws(ErrorCode) {
+    do throws(DecodeError) {
+      var reader = ByteReader(frame)
+      guard let kind = FrameKind(rawValue: try reader.integer()) else { throw .invalid }
+      self.kind = kind
+      flags = try reader.integer()
+      guard flags & ~1 == 0 else { throw .invalid }
+      hops = try reader.integer()
+      priority = try reader.integer()
+      source = try reader.integer()
+      destination = try reader.integer()
+      sequence = try reader.integer()
+      timeToLiveS = try reader.integer()
+    } catch { throw .malformedFrame }
+  }
+
+  /// False when it does not fit.
+  public func append(to queue: inout ByteQueue) -> Bool {
+    guard queue.space >= Limits.frameHeaderBytes else { return false }
+    queue.append(bigEndian: kind.rawValue)
+    queue.append(bigEndian: flags)
+    queue.append(bigEndian: hops)
+    queue.append(bigEndian: priority)
+    queue.append(bigEndian: source)
+    queue.append(bigEndian: destination)
+    queue.append(bigEndian: sequence)
+    queue.append(bigEndian: timeToLiveS)
+    return true
+  }
+}
