@@ -85,7 +85,9 @@ if !embedded {
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
-      name: "HubTests", dependencies: ["Hub", "skyhub", "Wire"], swiftSettings: common,
+      name: "HubTests", dependencies: [
+        "Hub", "skyhub", "Wire", "Bounded", "SkyCrypto", .product(name: "GRDB", package: "GRDB.swift"),
+      ], swiftSettings: common,
       linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),

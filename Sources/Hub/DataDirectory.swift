@@ -1,4 +1,5 @@
 import Foundation
+import SkyCrypto
 import Wire
 
 /// Where a hub keeps everything: one directory, 0700, files 0600.
@@ -55,11 +56,12 @@ public struct DataDirectory: Sendable {
     return registry
   }
 
-  /// A small secret file, or nil when there is none. Refuses one that others may read.
-  public func readSecret(_ file: String, bytes: Int) throws(HubError) -> Data? {
+  /// Fills `secret` from a file of exactly its size. False when there is no such file; refuses one that
+  /// others may read.
+  public func readSecret<let n: Int>(_ file: String, into secret: inout Secret<n>) throws(HubError) -> Bool {
     let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     if descriptor < 0 {
-      if errno == ENOENT { return nil }
+      if errno == ENOENT { return false }
       throw HubError(.badConfiguration, "\(file): \(Self.reason())")
     }
     defer { close(descriptor) }
@@ -67,22 +69,20 @@ public struct DataDirectory: Sendable {
     guard fstat(descriptor, &status) == 0, status.st_mode & 0o077 == 0 else {
       throw HubError(.badConfiguration, "\(file) is open to other users", hint: "chmod 600 \(file)")
     }
-    var content = Data(count: bytes)
-    let read = content.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, bytes) }
-    guard read == bytes, status.st_size == bytes else {
-      throw HubError(
-        .badConfiguration, "\(file) does not hold \(bytes) bytes", hint: "restore it from a backup")
+    let count = secret.withMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+    guard count == n, status.st_size == n else {
+      throw HubError(.badConfiguration, "\(file) does not hold \(n) bytes", hint: "restore it from a backup")
     }
-    return content
+    return true
   }
 
   /// Writes a new file, 0600, whole or not at all, on the disk before it returns.
-  public func writeNew(_ file: String, _ content: Data) throws(HubError) {
+  public func writeNew(_ file: String, _ content: UnsafeRawBufferPointer) throws(HubError) {
     let temporary = file + ".new"
     unlink(temporary)
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw HubError(.ioFailed, "\(temporary): \(Self.reason())") }
-    let written = content.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    let written = write(descriptor, content.baseAddress, content.count)
     let flushed = fsync(descriptor) == 0
     close(descriptor)
     guard written == content.count, flushed, rename(temporary, file) == 0 else {

@@ -1,13 +1,6 @@
 import Foundation
 import GRDB
 
-/// What kind of node a key asks to be (blueprint: infrastructure, desktop, mobile light node).
-public enum NodeClass: String, Sendable, CaseIterable {
-  case infrastructure = "S"
-  case desktop = "D"
-  case light = "M"
-}
-
 /// One node as the registry remembers it. A copy: changing it changes nothing.
 ///
 /// Times are seconds since 1970 by the hub's wall clock.

@@ -89,6 +89,20 @@ public final class Registry: Sendable {
     }
   }
 
+  // MARK: Settings
+
+  /// Where nodes reach this hub, as `serve` was last told; nil before its first start.
+  public func advertised() throws(HubError) -> HostPort? {
+    let text = try read { try String.fetchOne($0, sql: "SELECT value FROM settings WHERE name = 'advertise'") }
+    return text.flatMap { HostPort($0) }
+  }
+
+  public func setAdvertised(_ place: HostPort) throws(HubError) {
+    try write {
+      try $0.execute(sql: "INSERT OR REPLACE INTO settings VALUES ('advertise', ?)", arguments: [place.text])
+    }
+  }
+
   // MARK: Events and inbox
 
   static func record(_ kind: String, node: UInt32? = nil, _ detail: String, at: Int64, in db: Database) throws {

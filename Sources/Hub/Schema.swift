@@ -7,7 +7,7 @@ import Wire
 enum Schema {
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
-    migrator.registerMigration("1 nodes, tokens, events, inbox", migrate: first)
+    migrator.registerMigration("1 nodes, tokens, events, inbox, settings", migrate: first)
     return migrator
   }
 
@@ -54,6 +54,7 @@ enum Schema {
           node INTEGER NOT NULL,
           body BLOB NOT NULL
         ) STRICT;
+        CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
         """)
   }
 }
