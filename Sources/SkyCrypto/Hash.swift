@@ -11,6 +11,11 @@ public struct Sha256 {
     bytes.withUnsafeBytes { sky_sha256_update(&state, $0.baseAddress, $0.count) }
   }
 
+  /// Bytes `range` of a queue, counted from its oldest.
+  public mutating func update(_ queue: borrowing ByteQueue, _ range: Range<Int>) {
+    update(queue.bytes.extracting(range))
+  }
+
   public mutating func update(_ text: StaticString) {
     sky_sha256_update(&state, text.utf8Start, text.utf8CodeUnitCount)
   }

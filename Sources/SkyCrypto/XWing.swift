@@ -7,36 +7,47 @@ public enum XWing {
   public static let publicKeyBytes = 1_216
   public static let ciphertextBytes = 1_120
 
-  /// Writes a public key of 1,216 bytes to `publicKey` and its secret to `secret`.
+  /// Appends a public key of 1,216 bytes to `queue` and puts its secret into `secret`.
+  /// False when the queue has no room.
   public static func makeKeyPair(
-    seed: borrowing Secret<32>, secret: inout Secret<32>, publicKey: UnsafeMutableRawBufferPointer
-  ) {
-    precondition(publicKey.count == publicKeyBytes)
-    let status = sky_xwing_keypair(
-      publicKey.baseAddress!.assumingMemoryBound(to: UInt8.self), secret.pointer, seed.pointer)
-    precondition(status == 0, "key generation from a seed has no failing case")
-  }
-
-  /// Writes a ciphertext of 1,120 bytes and the shared secret. False when the public key is malformed.
-  public static func encapsulate(
-    to publicKey: RawSpan, seed: borrowing Secret<64>, shared: inout Secret<32>,
-    ciphertext: UnsafeMutableRawBufferPointer
+    seed: borrowing Secret<32>, secret: inout Secret<32>, appendTo queue: inout ByteQueue
   ) -> Bool {
-    precondition(ciphertext.count == ciphertextBytes)
-    guard publicKey.byteCount == publicKeyBytes else { return false }
-    let (out, from) = (shared.pointer, seed.pointer)
-    return publicKey.withUnsafeBytes {
-      sky_xwing_encapsulate(
-        ciphertext.baseAddress!.assumingMemoryBound(to: UInt8.self), out,
-        $0.baseAddress!.assumingMemoryBound(to: UInt8.self), from) == 0
+    let (into, from) = (secret.pointer, seed.pointer)
+    return queue.appendInPlace(upTo: publicKeyBytes) { room in
+      let status = sky_xwing_keypair(room.baseAddress!.assumingMemoryBound(to: UInt8.self), into, from)
+      precondition(status == 0, "key generation from a seed has no failing case")
+      return publicKeyBytes
     }
   }
 
-  /// The shared secret of a ciphertext. A wrong ciphertext of the right length gives a secret nobody
+  /// Appends a ciphertext of 1,120 bytes to `queue` and puts the shared secret into `shared`. The public
+  /// key is bytes `range` of `source`.
+  /// False when the public key is malformed or the queue has no room; nothing is appended then.
+  public static func encapsulate(
+    to source: borrowing ByteQueue, _ range: Range<Int>, seed: borrowing Secret<64>, shared: inout Secret<32>,
+    appendTo queue: inout ByteQueue
+  ) -> Bool {
+    let publicKey = source.bytes.extracting(range)
+    guard publicKey.byteCount == publicKeyBytes else { return false }
+    let (out, from) = (shared.pointer, seed.pointer)
+    var genuine = false
+    return publicKey.withUnsafeBytes { key in
+      queue.appendInPlace(upTo: ciphertextBytes) { room in
+        genuine =
+          sky_xwing_encapsulate(
+            room.baseAddress!.assumingMemoryBound(to: UInt8.self), out,
+            key.baseAddress!.assumingMemoryBound(to: UInt8.self), from) == 0
+        return genuine ? ciphertextBytes : 0
+      } && genuine
+    }
+  }
+
+  /// The shared secret of the ciphertext in bytes `range` of `source`. A wrong ciphertext of the right length gives a secret nobody
   /// shares (implicit rejection, FIPS 203); false only for a wrong length.
   public static func decapsulate(
-    _ ciphertext: RawSpan, secret: borrowing Secret<32>, shared: inout Secret<32>
+    _ source: borrowing ByteQueue, _ range: Range<Int>, secret: borrowing Secret<32>, shared: inout Secret<32>
   ) -> Bool {
+    let ciphertext = source.bytes.extracting(range)
     guard ciphertext.byteCount == ciphertextBytes else { return false }
     let (out, from) = (shared.pointer, secret.pointer)
     return ciphertext.withUnsafeBytes {
@@ -45,29 +56,36 @@ public enum XWing {
   }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439) in place; the 96-bit nonce is four zero bytes and a 64-bit counter.
+/// ChaCha20-Poly1305 (RFC 8439), in place inside a queue; the 96-bit nonce is four zero bytes and a
+/// 64-bit counter. Ranges count from the queue's oldest byte; the 16-byte tag follows the text.
 public enum Aead {
   public static let tagBytes = 16
 
   public static func seal(
-    _ text: UnsafeMutableRawBufferPointer, tag: UnsafeMutableRawBufferPointer, additional: UnsafeRawBufferPointer,
-    counter: UInt64, key: borrowing Secret<32>
+    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
   ) {
-    precondition(tag.count == tagBytes)
-    sky_aead_seal(
-      text.baseAddress, text.count, tag.baseAddress!.assumingMemoryBound(to: UInt8.self), additional.baseAddress,
-      additional.count, counter, key.pointer)
+    let secret = key.pointer
+    queue.withMutableBytes { bytes in
+      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
+      precondition(text.upperBound + tagBytes <= bytes.count)
+      sky_aead_seal(
+        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
+        counter, secret)
+    }
   }
 
-  /// False, and `text` zeroed, when it does not authenticate.
+  /// False, and the text zeroed, when it does not authenticate.
   public static func open(
-    _ text: UnsafeMutableRawBufferPointer, tag: UnsafeRawBufferPointer, additional: UnsafeRawBufferPointer,
-    counter: UInt64, key: borrowing Secret<32>
+    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
   ) -> Bool {
-    precondition(tag.count == tagBytes)
-    return sky_aead_open(
-      text.baseAddress, text.count, tag.baseAddress!.assumingMemoryBound(to: UInt8.self), additional.baseAddress,
-      additional.count, counter, key.pointer) == 0
+    let secret = key.pointer
+    return queue.withMutableBytes { bytes in
+      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
+      precondition(text.upperBound + tagBytes <= bytes.count)
+      return sky_aead_open(
+        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
+        counter, secret) == 0
+    }
   }
 }
 

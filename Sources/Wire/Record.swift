@@ -73,6 +73,8 @@ public enum FrameKind: UInt8, Sendable {
   case pong = 9
   /// A named error; the sender closes after it.
   case close = 10
+  /// The node's first record under new keys: the hub drops the old ones.
+  case rekeyDone = 11
 }
 
 /// The 24 bytes before every body.
