@@ -106,6 +106,14 @@ public struct LiveTable {
     }
   }
 
+  /// When the earliest open probe runs out.
+  public var nextProbeDeadline: Instant? {
+    entries.values.compactMap { entry in
+      guard case .sent(let at) = entry.probe else { return nil }
+      return at + Self.probeMs
+    }.min()
+  }
+
   public func checkInvariants() {
     precondition(entries.count == links.count)
     for (id, entry) in entries { precondition(links[entry.link] == id) }
