@@ -86,7 +86,7 @@ if !embedded {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "HubTests", dependencies: [
-        "Hub", "skyhub", "Wire", "Bounded", "SkyCrypto", .product(name: "GRDB", package: "GRDB.swift"),
+        "Hub", "skyhub", "Wire", "Bounded", "SkyCrypto", "Node", .product(name: "GRDB", package: "GRDB.swift"),
       ], swiftSettings: common,
       linkerSettings: hostLinks),
     .testTarget(

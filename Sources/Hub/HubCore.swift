@@ -309,7 +309,7 @@ public final class HubCore {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
       rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: hubs)
-    scratch.clear()
+    scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
   }
@@ -340,7 +340,7 @@ public final class HubCore {
     }
     scheduleSightings(now: now)
     status.heartbeats += 1
-    scratch.clear()
+    scratch.consume(scratch.count)
     scratch.append(bigEndian: wallClockMs())
     send(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), scratch, to: link, now: now)
   }
@@ -356,16 +356,20 @@ public final class HubCore {
     case .keep:
       receipt(for: frame, to: link, failure: keep(link.session.body, from: id, now: now), now: now)
     case .deliver(let target):
-      receipt(for: frame, to: link, failure: forward(frame, link.session.body, to: target, now: now), now: now)
+      // A copy, because a node may write to itself: its session cannot be read and written at once.
+      fillScratch(link.session.body)
+      receipt(for: frame, to: link, failure: forward(frame, to: target, now: now), now: now)
     }
   }
 
-  /// Nil when the message is in the destination's link.
-  private func forward(_ frame: FrameHeader, _ body: RawSpan, to target: LinkId, now: Instant) -> ErrorCode? {
-    guard let link = self.link(target) else { return .unreachable }
-    // The body lies in the sender's input; a copy, because a node may write to itself.
-    scratch.clear()
+  private func fillScratch(_ body: RawSpan) {
+    scratch.consume(scratch.count)
     scratch.append(body)
+  }
+
+  /// Hands on the body in `scratch`. Nil when it is in the destination's link.
+  private func forward(_ frame: FrameHeader, to target: LinkId, now: Instant) -> ErrorCode? {
+    guard let link = self.link(target) else { return .unreachable }
     var onward = frame
     onward.hops += 1
     let failure = put(onward, scratch, to: link, now: now)
@@ -385,7 +389,7 @@ public final class HubCore {
   }
 
   private func receipt(for frame: FrameHeader, to link: HubLink, failure: ErrorCode?, now: Instant) {
-    scratch.clear()
+    scratch.consume(scratch.count)
     _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
     send(
       FrameHeader(kind: .receipt, source: frame.destination, destination: frame.source, sequence: frame.sequence),
@@ -422,10 +426,9 @@ public final class HubCore {
     nextSequence += 1
     guard let target = live.link(of: id) else { return SendReceipt(to: id, sequence: sequence, failure: .unreachable) }
     let body = Data(text.utf8)
-    let failure = body.withUnsafeBytes {
-      forward(
-        FrameHeader(kind: .message, source: 0, destination: id, sequence: sequence), $0.bytes, to: target, now: now)
-    }
+    body.withUnsafeBytes { fillScratch($0.bytes) }
+    let frame = FrameHeader(kind: .message, source: 0, destination: id, sequence: sequence)
+    let failure = forward(frame, to: target, now: now)
     return SendReceipt(to: id, sequence: sequence, failure: failure)
   }
 
