@@ -91,6 +91,12 @@ if !embedded {
       linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+    .testTarget(
+      name: "NodeTests",
+      dependencies: [
+        "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
   ]
 }
 

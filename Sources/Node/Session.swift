@@ -241,6 +241,12 @@ public struct Session: ~Copyable {
     try Self.seal(frame, body, key: &sending, into: &output, now: now)
   }
 
+  /// The same with all of a queue as the body.
+  public mutating func send(_ frame: FrameHeader, bodyOf queue: borrowing ByteQueue, now: Instant) throws(ErrorCode) {
+    guard isEstablished else { throw .offline }
+    try Self.seal(frame, queue, key: &sending, into: &output, now: now)
+  }
+
   private static func seal(
     _ frame: FrameHeader, _ body: borrowing ByteQueue, key: inout LinkKey, into queue: inout ByteQueue, now: Instant
   ) throws(ErrorCode) {

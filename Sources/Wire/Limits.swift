@@ -63,6 +63,12 @@ public enum Limits {
   public static let backoffCapMs: UInt64 = 300_000
   /// A refusal that only a person can mend (revoked, token expired) is tried again this slowly.
   public static let refusedRetryMs: UInt64 = 900_000
+  /// A hub that still holds an earlier session looks whether it lives; it needs this long.
+  public static let busyRetryMs: UInt64 = 6_000
+  /// A message without a receipt after this long counts as lost.
+  public static let receiptTimeoutMs: UInt64 = 30_000
+  /// 2024-01-01: a wall clock before this was never set.
+  public static let clockIsSetAfterMs: UInt64 = 1_704_067_200_000
   /// How often a node on a lesser hub tries its preferred one.
   public static let failbackMs: UInt64 = 600_000
   public static let drainMs: UInt64 = 5_000
@@ -77,12 +83,21 @@ public enum Limits {
 
   public static let controlClients = 8
   public static let controlLineBytes = 4_096
-  public static let controlReplyBytes = 16_384
+  /// The longest reply. A list that needs more continues in another request.
+  public static let controlReplyBytes = 8_192
+  /// The longest event; this much output is kept beside the longest reply.
+  public static let controlEventBytes = 1_024
+  /// Places of the table that only administrators get.
+  public static let controlAdminClients = 2
+  /// A client silent for this long gives up its place when another needs it.
+  public static let controlIdleMs: UInt64 = 30_000
 
   // MARK: Configuration
 
   public static let configurationBytes = 65_536
   public static let configurationLineBytes = 1_024
+  /// The shortest `rekey_interval`; the longest is `rekeyAfterMs`.
+  public static let rekeyMinimumMs: UInt64 = 1_000
 
   // MARK: systemd
 
@@ -92,9 +107,11 @@ public enum Limits {
   /// Checked at start by every program.
   public static func assertConsistent() {
     precondition(recordBytes - recordHeaderBytes <= Int(UInt16.max), "a record's length is a u16")
-    precondition(rekeyAfterMs < keyRefusedAfterMs)
+    precondition(rekeyMinimumMs < rekeyAfterMs && rekeyAfterMs < keyRefusedAfterMs)
     precondition(linkInputBytes >= recordBytes && linkOutputBytes >= recordBytes)
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
+    precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
+    precondition(controlAdminClients < controlClients)
     precondition(messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(backoffFirstMs < backoffCapMs)

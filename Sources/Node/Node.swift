@@ -1,0 +1,330 @@
+import Bounded
+import SkyCrypto
+import Wire
+
+/// What the owner of a board decides; replaced as a whole on reload.
+public struct NodeSettings: Sendable {
+  /// Most preferred first. May be empty when the node joins by ticket.
+  public var hubs = HubList()
+  public var duties: Duties = [.heartbeat, .relay]
+  public var thresholds = DutyThresholds()
+  public var rekeyAfterMs: UInt64 = Limits.rekeyAfterMs
+  public var ticket: Ticket?
+
+  public init() {}
+}
+
+/// What the program knows of itself and its board at start.
+public struct NodeSelf: Sendable {
+  /// Drawn at each start.
+  public var instance: InlineArray<16, UInt8>
+  /// A hash of the board's hardware identifiers; leaves the node only salted.
+  public var hardware: Bytes32
+  /// Program and version, zero padded.
+  public var agent: InlineArray<32, UInt8>
+
+  public init(instance: InlineArray<16, UInt8>, hardware: Bytes32, agent: InlineArray<32, UInt8>) {
+    self.instance = instance
+    self.hardware = hardware
+    self.agent = agent
+  }
+}
+
+/// The light node as a pure state machine: events and the time come in, actions come out. It reads no
+/// clock, file, socket or random source.
+///
+/// Order of calls, once and for all: `handle(.start)`; from then on, for whatever happens, `handle(_:now:)`
+/// or one of the requests (`join`, `send`, …), each followed by `nextAction()` until it gives nil. Bytes from
+/// the link are appended to `session.input` before `handle(.linkBytes)`; bytes for it are taken from
+/// `session.output`. `handle(.tick)` is due at `nextDeadline`.
+///
+/// Invariant: `session.isEstablished` exactly in `joining`, `online` and while draining with a link.
+public struct Node: ~Copyable {
+  public enum State: UInt8, Sendable {
+    case starting, offline, connecting, securing, joining, online, draining, stopped
+
+    public var token: StaticString {
+      switch self {
+      case .starting: "starting"
+      case .offline: "offline"
+      case .connecting: "connecting"
+      case .securing: "securing"
+      case .joining: "joining"
+      case .online: "online"
+      case .draining: "draining"
+      case .stopped: "stopped"
+      }
+    }
+  }
+
+  public enum Event: Sendable {
+    case start
+    /// TLS to the hub stands; its exporter and fresh entropy for the handshake.
+    case linkUp(exporter: Bytes32, entropy: Bytes32)
+    /// `session.input` has grown.
+    case linkBytes
+    /// The link ended or could not be made.
+    case linkDown(ErrorCode)
+    case vitals(VitalSigns)
+    /// Answer to the action `probe`.
+    case probeResult(reachable: Bool)
+    /// The system's wall clock, milliseconds since 1970.
+    case systemClock(UInt64)
+    case drain
+    /// `nextDeadline` has come.
+    case tick
+  }
+
+  public enum Action: Equatable, Sendable {
+    /// Resolve, connect and secure `hubs[index]`, then report `linkUp` or `linkDown`.
+    case connect(Int)
+    /// Send what `session.output` holds, then close the link. No report is due.
+    case disconnect
+    /// See whether `hubs[index]` answers, then report `probeResult`.
+    case probe(Int)
+    /// Read the sensors and the system clock, then report `systemClock` and `vitals`.
+    case sampleVitals
+    /// Write `admission` to the state directory.
+    case persist
+    case stop
+  }
+
+  /// For people and fronts: what happened, in order.
+  public enum Notice: Equatable, Sendable {
+    case state(State)
+    /// A link or an attempt ended with this error.
+    case linkError(ErrorCode)
+    case joined(UInt32)
+    case hub(Int)
+    case heartbeatAcked(rttMs: UInt64)
+    case rekeyed(UInt32)
+    case message(number: UInt64, source: UInt32)
+    case receipt(sequence: UInt64, failure: ErrorCode?)
+    case duties(active: Duties, held: Duties)
+    case clockFromHub
+  }
+
+  public enum ClockSource: UInt8, Sendable {
+    case unknown, hub, system
+
+    public var token: StaticString {
+      switch self {
+      case .unknown: "unknown"
+      case .hub: "hub"
+      case .system: "system"
+      }
+    }
+  }
+
+  /// Totals since start.
+  public struct Counters: Equatable, Sendable {
+    public var heartbeatsSent: UInt64 = 0
+    public var heartbeatsAcked: UInt64 = 0
+    public var sent: UInt64 = 0
+    public var received: UInt64 = 0
+    /// Messages refused because the inbox was full.
+    public var refusedFull: UInt64 = 0
+    /// Frames of a kind that has no place here.
+    public var ignored: UInt64 = 0
+    public var linkErrors: UInt64 = 0
+    public var links: UInt64 = 0
+    /// Notices lost because nobody took them in time.
+    public var noticesLost: UInt64 = 0
+  }
+
+  // MARK: What others may see
+
+  public internal(set) var state = State.starting
+  public internal(set) var settings: NodeSettings
+  public internal(set) var admission: Admission
+  /// The hubs in the order they are tried: configured or from the ticket first, learnt ones after.
+  public internal(set) var hubs = HubList()
+  public internal(set) var hubIndex = 0
+  /// Why the last link ended; nil once online again.
+  public internal(set) var lastError: ErrorCode?
+  public internal(set) var counters = Counters()
+  public internal(set) var vitals = VitalSigns()
+  public internal(set) var heartbeatIntervalMs = Limits.heartbeatDefaultMs
+  public internal(set) var rttMs: UInt64?
+  public internal(set) var linkedSince: Instant?
+  public internal(set) var dictionaryGeneration: UInt32 = 0
+  public internal(set) var policy = DutyPolicy()
+  public internal(set) var clockSource = ClockSource.unknown
+  public var session = Session()
+  public internal(set) var inbox = Inbox()
+  public let identity: Identity
+  public let me: NodeSelf
+
+  // MARK: Inside
+
+  var random: Drbg
+  var timers = Timers()
+  var backoff = Backoff()
+  var allowedDuties = Duties.all
+  var actions = Ring<Action, 16>()
+  var notices = Ring<Notice, 64>()
+  var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
+  var verifier = Secret<32>()
+  var heartbeatSentAt = Instant.never
+  var lastHeard = Instant(ms: 0)
+  var outbox = Outbox()
+  var messageSequence: UInt64 = 0
+  var wallBaseMs: UInt64 = 0
+  var wallBaseAt = Instant(ms: 0)
+  var rekeyAfterMs = Limits.rekeyAfterMs
+
+  /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
+  public init(
+    seed: borrowing Secret<32>, entropy: borrowing Secret<32>, me: NodeSelf, settings: NodeSettings,
+    admission: Admission
+  ) {
+    identity = Identity(seed: seed)
+    random = Drbg(seed: entropy)
+    self.me = me
+    self.settings = settings
+    self.admission = admission
+    rekeyAfterMs = settings.rekeyAfterMs
+    policy.thresholds = settings.thresholds
+    if admission.nodeId == 0, admission.ticket == nil { self.admission.ticket = settings.ticket }
+    rebuildHubs()
+  }
+
+  // MARK: Events
+
+  public mutating func handle(_ event: Event, now: Instant) {
+    switch event {
+    case .start:
+      precondition(state == .starting)
+      connectOrWait(now: now)
+    case .linkUp(let exporter, let entropy): secure(exporter: exporter, entropy: entropy, now: now)
+    case .linkBytes: readLink(now: now)
+    case .linkDown(let code):
+      if state == .draining { return finishDrain() }
+      if hasLink { linkFailed(code, now: now) }
+    case .vitals(let signs): takeVitals(signs, now: now)
+    case .probeResult(let reachable): takeProbe(reachable: reachable, now: now)
+    case .systemClock(let wallMs): takeSystemClock(wallMs, now: now)
+    case .drain: beginDrain(now: now)
+    case .tick:
+      while let timer = timers.popDue(now: now) { fire(timer, now: now) }
+    }
+  }
+
+  /// The next thing to do outside, oldest first.
+  public mutating func nextAction() -> Action? { actions.popFirst() }
+
+  /// The next thing to tell, oldest first.
+  public mutating func nextNotice() -> Notice? { notices.popFirst() }
+
+  /// When `handle(.tick)` is due.
+  public var nextDeadline: Instant { timers.next }
+
+  /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.
+  public var activeDuties: Duties { settings.duties.intersection(allowedDuties).subtracting(policy.held) }
+
+  /// The node's id; 0 before admission.
+  public var nodeId: UInt32 { admission.nodeId }
+
+  public var outboxUsed: Int { outbox.unresolved }
+
+  /// Milliseconds since 1970; 0 while nobody knows.
+  public func wallTimeMs(now: Instant) -> UInt64 {
+    clockSource == .unknown ? 0 : wallBaseMs + now.since(wallBaseAt)
+  }
+
+  /// The salted hardware hash that `hub` gets to see: another hub sees another.
+  public func fingerprint(for hub: HubEntry?) -> Bytes32 {
+    var hash = Sha256()
+    hash.update("skynod fingerprint")
+    hash.update(me.hardware.raw)
+    if let hub {
+      if hub.hasKey { hash.update(hub.key.raw) } else { hash.update(hub.host.bytes) }
+    }
+    return hash.digest
+  }
+
+  public var hub: HubEntry? { hubIndex < hubs.count ? hubs[hubIndex] : nil }
+
+  // MARK: Requests
+
+  /// Takes a join ticket: the node leaves its present hub and asks the ticket's hub to admit it.
+  public mutating func join(_ ticket: Ticket, now: Instant) throws(ErrorCode) {
+    guard state != .draining, state != .stopped else { throw .draining }
+    admission.ticket = ticket
+    act(.persist)
+    rebuildHubs()
+    hubIndex = hubs.firstIndex(of: ticket.hub) ?? 0
+    restartLink(now: now)
+  }
+
+  /// Replaces the settings; the link stays unless the hubs it may use have changed.
+  public mutating func reload(_ settings: NodeSettings, now: Instant) {
+    let before = hub
+    self.settings = settings
+    rekeyAfterMs = min(rekeyAfterMs, settings.rekeyAfterMs)
+    policy.thresholds = settings.thresholds
+    if admission.nodeId == 0, admission.ticket == nil, settings.ticket != nil {
+      admission.ticket = settings.ticket
+      act(.persist)
+    }
+    rebuildHubs()
+    tell(.duties(active: activeDuties, held: policy.held))
+    if let before, let index = hubs.firstIndex(of: before), hubs[index] == before {
+      hubIndex = index
+    } else if state != .draining, state != .stopped {
+      hubIndex = 0
+      restartLink(now: now)
+    }
+  }
+
+  /// Switches duties until the next reload or restart.
+  public mutating func setDuties(_ duties: Duties) {
+    settings.duties = duties
+    tell(.duties(active: activeDuties, held: policy.held))
+  }
+
+  // MARK: Shared by the parts
+
+  mutating func act(_ action: Action) {
+    // The ring is larger than the actions any one event can cause; see `NodeTests`.
+    let kept = actions.append(action)
+    precondition(kept, "actions were not taken")
+  }
+
+  mutating func tell(_ notice: Notice) {
+    if notices.isFull {
+      _ = notices.popFirst()
+      counters.noticesLost += 1
+    }
+    notices.append(notice)
+  }
+
+  mutating func enter(_ next: State) {
+    guard state != next else { return }
+    state = next
+    tell(.state(next))
+  }
+
+  /// Configured hubs first, else the ticket's; then those the hub has told of.
+  mutating func rebuildHubs() {
+    var list = HubList()
+    if let ticket = admission.ticket { list.append(ticket.hub) }
+    for i in 0..<settings.hubs.count where list.firstIndex(of: settings.hubs[i]) == nil {
+      list.append(completed(settings.hubs[i]))
+    }
+    for i in 0..<admission.hubs.count where list.firstIndex(of: admission.hubs[i]) == nil {
+      list.append(admission.hubs[i])
+    }
+    hubs = list
+    if hubIndex >= hubs.count { hubIndex = 0 }
+  }
+
+  /// A configured hub without a key gets the one it showed before.
+  private func completed(_ entry: HubEntry) -> HubEntry {
+    guard !entry.hasKey, let known = admission.hubs.firstIndex(of: entry) else { return entry }
+    var entry = entry
+    entry.key = admission.hubs[known].key
+    entry.id = admission.hubs[known].id
+    return entry
+  }
+}

@@ -1,0 +1,172 @@
+import Bounded
+
+/// The text rules of the control protocol: bare and quoted values, numbers, pairs.
+public enum ControlText {
+  /// A number of decimal digits alone; nil for anything else and for what does not fit 64 bits.
+  public static func decimal(_ span: RawSpan) -> UInt64? {
+    guard span.byteCount > 0 else { return nil }
+    var value: UInt64 = 0
+    for i in 0..<span.byteCount {
+      guard span[i] >= 0x30, span[i] <= 0x39 else { return nil }
+      let (product, over) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overToo) = product.addingReportingOverflow(UInt64(span[i] - 0x30))
+      if over || overToo { return nil }
+      value = sum
+    }
+    return value
+  }
+
+  /// True when `span` is UTF-8 whose only control characters are tab, line feed and carriage return.
+  public static func isClean(_ span: RawSpan) -> Bool {
+    var i = 0
+    while i < span.byteCount {
+      let byte = span[i]
+      if byte < 0x20 && byte != 0x09 && byte != 0x0A && byte != 0x0D || byte == 0x7F { return false }
+      let length = utf8SequenceLength(span, at: i)
+      if length == 0 { return false }
+      i += length
+    }
+    return true
+  }
+
+  /// Writes a value: bare when it is printable ASCII without blank, quote, backslash or `=`,
+  /// otherwise in quotes with `\\`, `\"`, `\n`, `\r`, `\t` and `\xHH` inside.
+  public static func write(_ span: RawSpan, to text: inout TextBuffer) {
+    if isBare(span) { text.append(span) } else { writeQuoted(span, to: &text) }
+  }
+
+  /// Writes a value in quotes whatever it holds.
+  public static func writeQuoted(_ span: RawSpan, to text: inout TextBuffer) {
+    text.append("\"")
+    var i = 0
+    while i < span.byteCount {
+      let byte = span[i]
+      let length = utf8SequenceLength(span, at: i)
+      switch byte {
+      case 0x22: text.append("\\\"")
+      case 0x5C: text.append("\\\\")
+      case 0x0A: text.append("\\n")
+      case 0x0D: text.append("\\r")
+      case 0x09: text.append("\\t")
+      case 0..<0x20, 0x7F: writeHexEscape(byte, to: &text)
+      default:
+        if length == 0 {
+          writeHexEscape(byte, to: &text)
+        } else {
+          text.append(span.extracting(i..<(i + length)))
+        }
+      }
+      i += max(1, length)
+    }
+    text.append("\"")
+  }
+
+  /// Reads a value back: the bytes themselves when they do not start with a quote, otherwise what the
+  /// quotes hold. False when quotes or escapes are not well formed.
+  public static func read(_ raw: RawSpan, into text: inout TextBuffer) -> Bool {
+    guard raw.byteCount > 0, raw[0] == 0x22 else {
+      text.append(raw)
+      return true
+    }
+    var i = 1
+    while i < raw.byteCount {
+      let byte = raw[i]
+      if byte == 0x22 { return i == raw.byteCount - 1 }
+      i += 1
+      if byte != 0x5C {
+        text.append(byte: byte)
+        continue
+      }
+      guard i < raw.byteCount else { return false }
+      switch raw[i] {
+      case 0x22, 0x5C: text.append(byte: raw[i])
+      case UInt8(ascii: "n"): text.append(byte: 0x0A)
+      case UInt8(ascii: "r"): text.append(byte: 0x0D)
+      case UInt8(ascii: "t"): text.append(byte: 0x09)
+      case UInt8(ascii: "x"):
+        guard i + 2 < raw.byteCount, let high = hexDigit(raw[i + 1]), let low = hexDigit(raw[i + 2]) else {
+          return false
+        }
+        text.append(byte: high << 4 | low)
+        i += 2
+      default: return false
+      }
+      i += 1
+    }
+    return false
+  }
+
+  /// The length of the value that starts `raw`: up to a blank, or to the closing quote.
+  static func valueLength(_ raw: RawSpan) -> Int {
+    var i = 0
+    if raw.byteCount > 0, raw[0] == 0x22 {
+      i = 1
+      while i < raw.byteCount, raw[i] != 0x22 { i += raw[i] == 0x5C ? 2 : 1 }
+      return min(i + 1, raw.byteCount)
+    }
+    while i < raw.byteCount, raw[i] != 0x20 { i += 1 }
+    return i
+  }
+
+  private static func isBare(_ span: RawSpan) -> Bool {
+    for i in 0..<span.byteCount {
+      switch span[i] {
+      case 0x22, 0x5C, 0x3D: return false
+      case 0x21..<0x7F: continue
+      default: return false
+      }
+    }
+    return true
+  }
+
+  private static func writeHexEscape(_ byte: UInt8, to text: inout TextBuffer) {
+    var one = InlineArray<1, UInt8>(repeating: byte)
+    one[0] = byte
+    text.append("\\x")
+    text.append(hex: one.span.bytes)
+  }
+
+  private static func hexDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case 0x30...0x39: byte - 0x30
+    case 0x41...0x46: byte - 0x41 + 10
+    case 0x61...0x66: byte - 0x61 + 10
+    default: nil
+    }
+  }
+}
+
+/// Walks the `key=value` pairs of one reply line, front to back.
+public struct ControlPairs: ~Escapable {
+  private let line: RawSpan
+  private var position = 0
+  private var keyStart = 0
+  private var keyEnd = 0
+  private var valueEnd = 0
+
+  @_lifetime(copy line)
+  public init(_ line: RawSpan) { self.line = line }
+
+  /// Goes to the next pair. False at the end, and at anything that is not a pair.
+  public mutating func next() -> Bool {
+    while position < line.byteCount, line[position] == 0x20 { position += 1 }
+    keyStart = position
+    while position < line.byteCount, line[position] != 0x3D, line[position] != 0x20 { position += 1 }
+    guard position < line.byteCount, line[position] == 0x3D, position > keyStart else { return false }
+    keyEnd = position
+    valueEnd = keyEnd + 1 + ControlText.valueLength(line.extracting((keyEnd + 1)..<line.byteCount))
+    position = valueEnd
+    return true
+  }
+
+  public var key: RawSpan {
+    @_lifetime(copy self)
+    get { line.extracting(keyStart..<keyEnd) }
+  }
+
+  /// The value as it stands in the line: `ControlText.read` takes its quotes away.
+  public var rawValue: RawSpan {
+    @_lifetime(copy self)
+    get { line.extracting((keyEnd + 1)..<valueEnd) }
+  }
+}

@@ -1,0 +1,149 @@
+import Bounded
+
+/// What a client of the control socket may do. Each role includes the ones before it.
+public enum ControlRole: UInt8, Comparable, Sendable {
+  case read
+  case operate
+  case admin
+
+  public static func < (a: ControlRole, b: ControlRole) -> Bool { a.rawValue < b.rawValue }
+
+  public var token: StaticString {
+    switch self {
+    case .read: "read"
+    case .operate: "operate"
+    case .admin: "admin"
+    }
+  }
+
+  /// The rule of docs/control.md: root and the daemon's own user administer, the operate group
+  /// operates, everyone else who could open the socket reads.
+  public static func decide(peerUid: UInt32, ownUid: UInt32, inOperateGroup: Bool) -> ControlRole {
+    if peerUid == 0 || peerUid == ownUid { return .admin }
+    return inOperateGroup ? .operate : .read
+  }
+}
+
+/// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
+public enum ControlVerb: UInt8, Sendable {
+  case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
+
+  public static let count: UInt8 = 15
+
+  public init?(_ word: RawSpan) {
+    for raw in 0..<Self.count {
+      if let verb = ControlVerb(rawValue: raw), word.elementsEqual(verb.name) {
+        self = verb
+        return
+      }
+    }
+    return nil
+  }
+
+  public var name: StaticString {
+    switch self {
+    case .status: "status"
+    case .id: "id"
+    case .join: "join"
+    case .send: "send"
+    case .inbox: "inbox"
+    case .watch: "watch"
+    case .mode: "mode"
+    case .peers: "peers"
+    case .metrics: "metrics"
+    case .reload: "reload"
+    case .drain: "drain"
+    case .version: "version"
+    case .json: "json"
+    case .help: "help"
+    case .quit: "quit"
+    }
+  }
+
+  /// The arguments as `help` shows them.
+  public var parameters: StaticString {
+    switch self {
+    case .join: "TICKET"
+    case .send: "NODid|HUB TEXT"
+    case .inbox: "[after SEQ | ack SEQ|all]"
+    case .watch: "[KIND... | off]"
+    case .mode: "[DUTY on|off]..."
+    case .json: "on|off"
+    default: ""
+    }
+  }
+
+  public var summary: StaticString {
+    switch self {
+    case .status: "what the node is doing, its link, counters and vital signs"
+    case .id: "the node's address, instance and fingerprint"
+    case .join: "be admitted to a swarm with a ticket from skyhub token"
+    case .send: "send a text message"
+    case .inbox: "messages that came in; ack forgets them"
+    case .watch: "tell events as they happen"
+    case .mode: "show the duties, or switch some on or off"
+    case .peers: "who this node is connected to"
+    case .metrics: "counters and gauges as OpenMetrics text"
+    case .reload: "read the configuration again"
+    case .drain: "finish what is under way, then stop"
+    case .version: "the daemon's version"
+    case .json: "choose one JSON object a line for replies, or text"
+    case .help: "this list"
+    case .quit: "close the connection"
+    }
+  }
+
+  /// What the verb asks for; `mode` with arguments asks for `operate` (see `ControlRequest.role`).
+  public var role: ControlRole {
+    switch self {
+    case .join, .reload, .drain: .admin
+    case .send, .inbox: .operate
+    default: .read
+    }
+  }
+
+  /// The fewest and the most arguments.
+  var argumentRange: (least: Int, most: Int) {
+    switch self {
+    case .join, .json: (1, 1)
+    case .send: (2, 2)
+    case .inbox: (0, 2)
+    case .watch, .mode: (0, ControlRequest.maximumArguments)
+    default: (0, 0)
+    }
+  }
+}
+
+/// The kinds of events that `watch` tells.
+public enum ControlEventKind: UInt8, Sendable {
+  case state, link, key, message, delivery, duty, clock, configuration
+
+  public static let count: UInt8 = 8
+
+  public init?(_ word: RawSpan) {
+    for raw in 0..<Self.count {
+      if let kind = ControlEventKind(rawValue: raw), word.elementsEqual(kind.name) {
+        self = kind
+        return
+      }
+    }
+    return nil
+  }
+
+  public var name: StaticString {
+    switch self {
+    case .state: "state"
+    case .link: "link"
+    case .key: "key"
+    case .message: "message"
+    case .delivery: "delivery"
+    case .duty: "duty"
+    case .clock: "clock"
+    case .configuration: "configuration"
+    }
+  }
+
+  /// This kind's place in a set of kinds.
+  public var bit: UInt16 { 1 << UInt16(rawValue) }
+  public static let all: UInt16 = (1 << UInt16(count)) - 1
+}
