@@ -1,5 +1,4 @@
 import Foundation
-import SkyCrypto
 import Wire
 
 /// Where a hub keeps everything: one directory, 0700, files 0600.
@@ -56,12 +55,11 @@ public struct DataDirectory: Sendable {
     return registry
   }
 
-  /// Fills `secret` from a file of exactly its size. False when there is no such file; refuses one that
-  /// others may read.
-  public func readSecret<let n: Int>(_ file: String, into secret: inout Secret<n>) throws(HubError) -> Bool {
+  /// Reads a file that only its owner may read; nil when there is none. It must leave a byte free.
+  public func readSecret(_ file: String, into memory: UnsafeMutableRawBufferPointer) throws(HubError) -> Int? {
     let descriptor = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     if descriptor < 0 {
-      if errno == ENOENT { return false }
+      if errno == ENOENT { return nil }
       throw HubError(.badConfiguration, "\(file): \(Self.reason())")
     }
     defer { close(descriptor) }
@@ -69,11 +67,11 @@ public struct DataDirectory: Sendable {
     guard fstat(descriptor, &status) == 0, status.st_mode & 0o077 == 0 else {
       throw HubError(.badConfiguration, "\(file) is open to other users", hint: "chmod 600 \(file)")
     }
-    let count = secret.withMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-    guard count == n, status.st_size == n else {
-      throw HubError(.badConfiguration, "\(file) does not hold \(n) bytes", hint: "restore it from a backup")
+    let count = read(descriptor, memory.baseAddress, memory.count)
+    guard count > 0, count == status.st_size else {
+      throw HubError(.badConfiguration, "\(file) is empty or too long", hint: "restore it from a backup")
     }
-    return true
+    return count
   }
 
   /// Writes a new file, 0600, whole or not at all, on the disk before it returns.

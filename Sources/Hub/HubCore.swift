@@ -20,25 +20,34 @@ public final class HubCore {
   /// Messages for the hub that wait for the next commit.
   static let inboxPending = 256
   static let inboxFlushMs: UInt64 = 1_000
+  /// Texts sent by hand that wait for their receipts.
+  static let sendsPending = 64
+
+  struct PendingSend {
+    let to: UInt32
+    let deadline: Instant
+  }
 
   public let configuration: HubConfiguration
   let registry: Registry
   let log: HubLog
   private let identity: Identity
   private let hubs: HubList
-  private let wallClockMs: () -> UInt64
+  let wallClockMs: () -> UInt64
   var random: Drbg
   var links: [HubLink] = []
   private var freeSlots: [Int] = []
   private var nextGeneration: UInt64 = 1
   var live = LiveTable()
   private var touched: [HubLink] = []
-  private var sightings = Sightings()
+  var sightings = Sightings()
   private var sightingsDue = Instant.never
-  private var kept: [(at: Int64, from: UInt32, body: Data)] = []
-  private var keptDue = Instant.never
+  var kept: [(at: Int64, from: UInt32, body: Data)] = []
+  var keptDue = Instant.never
   /// Copies of bodies that cannot be read and written in place.
-  private var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
+  var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
+  var sends: [UInt64: PendingSend] = [:]
+  var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
   private var nextSequence: UInt64
   public private(set) var isDraining = false
@@ -112,9 +121,12 @@ public final class HubCore {
       guard link.session.output.space >= Self.outputReserve else { return false }
       guard left > 0 else { return true }
       left -= 1
+      let before = link.session.input.count
       do throws(ErrorCode) {
         let event = try link.session.nextEvent(now: now, identity: identity, random: &random)
         touch(link)
+        // Also a record that the session kept to itself (a ping) is a sign of life: it has authenticated.
+        if link.session.input.count < before { link.lastHeardAt = now }
         guard let event else { return false }
         handle(event, on: link, now: now)
       } catch {
@@ -177,11 +189,17 @@ public final class HubCore {
     beginClosing(link, now: now)
   }
 
-  private func describe(_ link: HubLink) -> String {
+  /// A sequence never used before.
+  func drawSequence() -> UInt64 {
+    nextSequence += 1
+    return nextSequence
+  }
+
+  func describe(_ link: HubLink) -> String {
     link.nodeId.map { "\(NodeName.text($0)) at \(link.address)" } ?? link.address
   }
 
-  private func wake(at instant: Instant) { nextDeadline = min(nextDeadline, instant) }
+  func wake(at instant: Instant) { nextDeadline = min(nextDeadline, instant) }
 
   // MARK: Events of a session
 
@@ -255,12 +273,12 @@ public final class HubCore {
   }
 
   private func probe(_ link: HubLink, now: Instant) {
-    link.probe = nextSequence
+    let sequence = drawSequence()
+    link.probe = sequence
     // A link that cannot even take a ping does not answer, and is closed for that.
     do throws(ErrorCode) {
-      try link.session.send(FrameHeader(kind: .ping, sequence: nextSequence), now: now)
+      try link.session.send(FrameHeader(kind: .ping, sequence: sequence), now: now)
     } catch {}
-    nextSequence += 1
     touch(link)
     wake(at: now + LiveTable.probeMs)
   }
@@ -314,124 +332,6 @@ public final class HubCore {
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
   }
 
-  // MARK: Frames
-
-  private func handle(_ frame: FrameHeader, on link: HubLink, now: Instant) {
-    guard let id = link.nodeId else { return }
-    switch frame.kind {
-    case .heartbeat: beat(frame, on: link, id, now: now)
-    case .message: route(frame, from: link, id, now: now)
-    case .pong:
-      if link.probe == frame.sequence {
-        link.probe = nil
-        live.answered(link.id, now: now)
-      }
-    // A node's own word that a message reached it; the hub has vouched for its link already.
-    case .receipt: break
-    default: close(link, .unexpectedRecord, now: now)
-    }
-  }
-
-  private func beat(_ frame: FrameHeader, on link: HubLink, _ id: UInt32, now: Instant) {
-    do throws(ErrorCode) {
-      sightings.heard(id, try Heartbeat(decoding: link.session.body), at: wallSeconds)
-    } catch {
-      return close(link, error, now: now)
-    }
-    scheduleSightings(now: now)
-    status.heartbeats += 1
-    scratch.consume(scratch.count)
-    scratch.append(bigEndian: wallClockMs())
-    send(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), scratch, to: link, now: now)
-  }
-
-  private func route(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
-    switch Router.decide(frame, from: id, live: live) {
-    case .refuse(let code):
-      log.line(.warning, "\(describe(link)): \(code.sentence)")
-      close(link, code, now: now)
-    case .undeliverable(let code):
-      status.messagesUnreachable += 1
-      receipt(for: frame, to: link, failure: code, now: now)
-    case .keep:
-      receipt(for: frame, to: link, failure: keep(link.session.body, from: id, now: now), now: now)
-    case .deliver(let target):
-      // A copy, because a node may write to itself: its session cannot be read and written at once.
-      fillScratch(link.session.body)
-      receipt(for: frame, to: link, failure: forward(frame, to: target, now: now), now: now)
-    }
-  }
-
-  private func fillScratch(_ body: RawSpan) {
-    scratch.consume(scratch.count)
-    scratch.append(body)
-  }
-
-  /// Hands on the body in `scratch`. Nil when it is in the destination's link.
-  private func forward(_ frame: FrameHeader, to target: LinkId, now: Instant) -> ErrorCode? {
-    guard let link = self.link(target) else { return .unreachable }
-    var onward = frame
-    onward.hops += 1
-    let failure = put(onward, scratch, to: link, now: now)
-    if failure == nil { status.messagesRouted += 1 } else { status.messagesUnreachable += 1 }
-    return failure
-  }
-
-  /// Nil when there was room in the inbox.
-  private func keep(_ body: RawSpan, from id: UInt32, now: Instant) -> ErrorCode? {
-    guard body.byteCount <= Limits.messageBytes else { return .tooLong }
-    guard kept.count < Self.inboxPending else { return .full }
-    kept.append((wallSeconds, id, body.withUnsafeBytes { Data($0) }))
-    status.messagesKept += 1
-    if keptDue == .never { keptDue = now + Self.inboxFlushMs }
-    wake(at: keptDue)
-    return nil
-  }
-
-  private func receipt(for frame: FrameHeader, to link: HubLink, failure: ErrorCode?, now: Instant) {
-    scratch.consume(scratch.count)
-    _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
-    send(
-      FrameHeader(kind: .receipt, source: frame.destination, destination: frame.source, sequence: frame.sequence),
-      scratch, to: link, now: now)
-  }
-
-  /// Sends what belongs to the session; `process` has seen to it that there is room.
-  private func send(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) {
-    do throws(ErrorCode) {
-      try link.session.send(frame, body: body.bytes, now: now)
-      touch(link)
-    } catch {
-      close(link, error, now: now)
-    }
-  }
-
-  /// Sends what may be refused: leaves the reserve free. Nil when it went in.
-  private func put(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) -> ErrorCode? {
-    guard link.session.output.space >= Session.recordBytes(body: body.count) + Self.outputReserve else {
-      return .full
-    }
-    do throws(ErrorCode) {
-      try link.session.send(frame, body: body.bytes, now: now)
-      touch(link)
-      return nil
-    } catch {
-      return error
-    }
-  }
-
-  /// Sends text from the hub itself.
-  func sendText(_ text: String, to id: UInt32, now: Instant) -> SendReceipt {
-    let sequence = nextSequence
-    nextSequence += 1
-    guard let target = live.link(of: id) else { return SendReceipt(to: id, sequence: sequence, failure: .unreachable) }
-    let body = Data(text.utf8)
-    body.withUnsafeBytes { fillScratch($0.bytes) }
-    let frame = FrameHeader(kind: .message, source: 0, destination: id, sequence: sequence)
-    let failure = forward(frame, to: target, now: now)
-    return SendReceipt(to: id, sequence: sequence, failure: failure)
-  }
-
   // MARK: Time
 
   /// Everything that is due. Call at `nextDeadline`, or whenever.
@@ -441,7 +341,9 @@ public final class HubCore {
     }
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
+    expireSends(now: now)
     nextDeadline = min(sightingsDue, keptDue)
+    for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
       let deadline = link.deadline(silenceMs: configuration.silenceMs)
       if deadline <= now { expired(link, now: now) }
@@ -462,7 +364,7 @@ public final class HubCore {
     }
   }
 
-  private func scheduleSightings(now: Instant) {
+  func scheduleSightings(now: Instant) {
     if sightingsDue == .never { sightingsDue = now + Sightings.flushMs }
     wake(at: sightingsDue)
   }

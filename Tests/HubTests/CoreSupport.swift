@@ -25,6 +25,8 @@ final class TestNode {
   var acknowledged: [UInt64] = []
   /// False: the board is dead as far as the hub can tell.
   var isReading = true
+  var givesReceipts = true
+  var inboxIsFull = false
   var beats: UInt64 = 0
 
   init(_ number: Int, instance: UInt8 = 1) {
@@ -63,6 +65,15 @@ final class TestNode {
     try session.send(FrameHeader(kind: .heartbeat, source: id ?? 0, sequence: beats), body: queue.bytes, now: now)
   }
 
+  /// The receipt that a node's state machine sends for a message.
+  private func acknowledge(_ frame: FrameHeader, now: Instant) {
+    guard givesReceipts else { return }
+    var queue = ByteQueue(capacity: 16)
+    _ = Receipt(sequence: frame.sequence, failure: inboxIsFull ? .full : nil).append(to: &queue)
+    let header = FrameHeader(kind: .receipt, source: id ?? 0, destination: frame.source)
+    do { try session.send(header, body: queue.bytes, now: now) } catch { failure = error }
+  }
+
   func received(_ event: Session.Event, now: Instant) {
     events.append(event)
     switch event {
@@ -70,7 +81,9 @@ final class TestNode {
     case .frame(let frame):
       let body = copy(of: session.body)
       switch frame.kind {
-      case .message: messages.append((frame, body))
+      case .message:
+        messages.append((frame, body))
+        acknowledge(frame, now: now)
       case .receipt: receipts.append(try! body.withUnsafeBytes { try Receipt(decoding: $0.bytes) })
       case .heartbeatAck: acknowledged.append(frame.sequence)
       case .configure: configure = try! body.withUnsafeBytes { try Configure(decoding: $0.bytes) }

@@ -3,36 +3,6 @@ import Foundation
 import SkyCrypto
 import Wire
 
-/// The hub's long-term Ed25519 key, made at first use.
-///
-/// Its file holds the seed alone and is the hub's identity: who has it is the hub.
-public struct HubIdentity: ~Copyable {
-  public let keys: Identity
-
-  public init(in directory: DataDirectory) throws(HubError) {
-    guard startCrypto() else { throw HubError(.internalError, "the crypto library does not start") }
-    var seed = Secret<32>()
-    if try !directory.readSecret(directory.identityPath, into: &seed) {
-      seed.withMutableBytes { fillRandom($0) }
-      let error = seed.withBytes { bytes -> HubError? in
-        do throws(HubError) {
-          try directory.writeNew(directory.identityPath, bytes)
-          return nil
-        } catch { return error }
-      }
-      if let error { throw error }
-    }
-    keys = Identity(seed: seed)
-  }
-
-  public var publicKey: Bytes32 { keys.publicKey }
-}
-
-/// Fills at most 256 bytes from the kernel's random source, which has no failing case for so few.
-func fillRandom(_ memory: UnsafeMutableRawBufferPointer) {
-  precondition(getentropy(memory.baseAddress!, memory.count) == 0, "getentropy")
-}
-
 /// A join token as it is made: the secret goes into the ticket, the verifier into the registry.
 public struct NewToken {
   public let id: InlineArray<8, UInt8>
@@ -55,6 +25,14 @@ public struct NewToken {
     hash.update("skynod token")
     hash.update(secret.raw)
     return hash.digest
+  }
+
+  /// The id of a token from its ticket; nil when the text is not one.
+  public static func id(inTicket text: String) -> Data? {
+    let bytes = Data(text.utf8)
+    return bytes.withUnsafeBytes { bytes in
+      do throws(ErrorCode) { return Data(try Ticket(parsing: bytes.bytes).tokenId) } catch { return nil }
+    }
   }
 
   /// The one line a person carries to the board.
