@@ -80,15 +80,20 @@ if !embedded {
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Wire",
+        "Hub", "Bounded", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
-      name: "HubTests", dependencies: [
-        "Hub", "skyhub", "Wire", "Bounded", "SkyCrypto", "Node", .product(name: "GRDB", package: "GRDB.swift"),
-      ], swiftSettings: common,
-      linkerSettings: hostLinks),
+      name: "HubTests",
+      dependencies: [
+        "Hub", "skyhub", "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
+      swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(

@@ -11,8 +11,25 @@ public struct DutyThresholds: Equatable, Sendable {
   /// Compute stops when less than `low` is available, relay below `critical`.
   public var memoryLowKB: UInt32 = 32 * 1_024
   public var memoryCriticalKB: UInt32 = 12 * 1_024
+  /// How much better than its threshold a reading must be before a duty comes back.
+  public var temperatureMarginMilliC: Int32 = 5_000
+  public var batteryMarginPercent: UInt8 = 5
+  public var memoryMarginKB: UInt32 = 4 * 1_024
 
   public init() {}
+
+  /// From the configuration's degrees, percent and bytes.
+  public init(_ configuration: Configuration) {
+    temperatureHighMilliC = Int32(configuration.temperature.switchOff) * 1_000
+    temperatureCriticalMilliC = Int32(configuration.temperature.critical) * 1_000
+    temperatureMarginMilliC = Int32(configuration.temperature.hysteresis) * 1_000
+    batteryLowPercent = UInt8(configuration.battery.switchOff)
+    batteryCriticalPercent = UInt8(configuration.battery.critical)
+    batteryMarginPercent = UInt8(configuration.battery.hysteresis)
+    memoryLowKB = UInt32(clamping: configuration.memory.switchOff / 1_024)
+    memoryCriticalKB = UInt32(clamping: configuration.memory.critical / 1_024)
+    memoryMarginKB = UInt32(clamping: configuration.memory.hysteresis / 1_024)
+  }
 }
 
 /// Why a duty is held back.
@@ -36,11 +53,6 @@ public struct DutyPolicy: Equatable, Sendable {
   public private(set) var held: Duties = []
   public private(set) var cause: HoldCause?
 
-  public static let temperatureMarginMilliC: Int32 = 3_000
-  public static let batteryMarginPercent: UInt8 = 5
-  /// Available memory must exceed the threshold by a quarter of it.
-  public static let memoryMarginDivisor: UInt32 = 4
-
   public init() {}
 
   /// Takes new vital signs; true when what is held back changed.
@@ -57,21 +69,21 @@ public struct DutyPolicy: Equatable, Sendable {
   private mutating func isShort(_ signs: VitalSigns, critical: Bool, wasHeld: Bool) -> Bool {
     let hot = critical ? thresholds.temperatureCriticalMilliC : thresholds.temperatureHighMilliC
     if signs.temperatureMilliC != .min,
-      signs.temperatureMilliC > (wasHeld ? hot - Self.temperatureMarginMilliC : hot)
+      signs.temperatureMilliC > (wasHeld ? hot - thresholds.temperatureMarginMilliC : hot)
     {
       cause = .temperature
       return true
     }
     let low = critical ? thresholds.batteryCriticalPercent : thresholds.batteryLowPercent
     if signs.power == .battery, signs.batteryPercent <= 100,
-      signs.batteryPercent < (wasHeld ? low + Self.batteryMarginPercent : low)
+      signs.batteryPercent < (wasHeld ? low + thresholds.batteryMarginPercent : low)
     {
       cause = .battery
       return true
     }
     let scarce = critical ? thresholds.memoryCriticalKB : thresholds.memoryLowKB
     if signs.memoryTotalKB > 0,
-      signs.memoryAvailableKB < (wasHeld ? scarce + scarce / Self.memoryMarginDivisor : scarce)
+      UInt64(signs.memoryAvailableKB) < UInt64(scarce) + (wasHeld ? UInt64(thresholds.memoryMarginKB) : 0)
     {
       cause = .memory
       return true

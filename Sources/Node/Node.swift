@@ -12,6 +12,15 @@ public struct NodeSettings: Sendable {
   public var ticket: Ticket?
 
   public init() {}
+
+  /// From the configuration file; `badArgument` when its ticket does not parse.
+  public init(_ configuration: Configuration) throws(ErrorCode) {
+    hubs = configuration.hubs
+    duties = configuration.duties
+    thresholds = DutyThresholds(configuration)
+    rekeyAfterMs = configuration.rekeyIntervalMs
+    if !configuration.ticket.isEmpty { ticket = try Ticket(parsing: configuration.ticket.bytes) }
+  }
 }
 
 /// What the program knows of itself and its board at start.

@@ -23,6 +23,10 @@ public final class ControlServer {
   public struct Interest: Equatable, Sendable {
     public var read: Bool
     public var write: Bool
+    public init(read: Bool, write: Bool) {
+      self.read = read
+      self.write = write
+    }
   }
 
   private var clients: InlineArray<8, ControlClient>

@@ -92,6 +92,19 @@ public enum Limits {
   /// A client silent for this long gives up its place when another needs it.
   public static let controlIdleMs: UInt64 = 30_000
 
+  // MARK: Operating system
+
+  public static let pathBytes = 255
+  /// Addresses a host name may resolve to; more are ignored.
+  public static let resolvedAddresses = 8
+  /// Events taken from the kernel in one turn of the loop.
+  public static let eventsPerTurn = 64
+  /// Time for one address to accept a connection before the next is tried.
+  public static let connectAttemptMs: UInt64 = 3_000
+  /// TCP keep-alive idle time in seconds, and how long unacknowledged data may wait.
+  public static let keepAliveSeconds = 60
+  public static let tcpUserTimeoutMs = 60_000
+
   // MARK: Configuration
 
   public static let configurationBytes = 65_536

@@ -1,3 +1,4 @@
-import Bounded
 import CSky
-print("heap \(sky_heap_read().peak_bytes) \(Instant(ms: 3).ms)")
+
+// skynodctl: the command line of skynod, through its control socket only.
+sky_cli_exit(Int32(Program().run()))

@@ -1,0 +1,114 @@
+import CSky
+
+/// Why the command line was not understood.
+struct UsageError: Error {
+  let sentence: StaticString
+  let word: Word?
+}
+
+/// The command line, read and checked.
+struct Arguments {
+  var command: Subcommand?
+  var words: [Word] = []
+  var socket: UnsafePointer<CChar>
+  var timeoutSeconds: UInt64?
+  var isJson = false
+  var wantsHelp = false
+  var wantsVersion = false
+  var readsStandardInput = false
+  var acknowledges = false
+
+  /// Global options may stand before or after the command; `--` ends options.
+  init() throws(UsageError) {
+    socket = sky_cli_environment("SKYNOD_SOCKET") ?? defaultSocket
+    var index: Int32 = 1
+    var optionsEnded = false
+    while index < sky_cli_argument_count() {
+      let word = Word(sky_cli_argument(index))
+      index += 1
+      if optionsEnded || !word.isOption {
+        try take(word)
+      } else if word.is("--") {
+        optionsEnded = true
+      } else {
+        try takeOption(word, &index)
+      }
+    }
+  }
+
+  /// Seconds to wait for the daemon.
+  var timeoutMs: UInt64 {
+    let seconds = timeoutSeconds ?? command?.defaultTimeoutSeconds ?? 5
+    return seconds * 1_000
+  }
+
+  private mutating func take(_ word: Word) throws(UsageError) {
+    if command != nil { return words.append(word) }
+    guard let found = Subcommand(word) else { throw UsageError(sentence: "no such command", word: word) }
+    command = found
+  }
+
+  private mutating func takeOption(_ word: Word, _ index: inout Int32) throws(UsageError) {
+    if word.is("--json") {
+      isJson = true
+    } else if word.is("--help") || word.is("-h") {
+      wantsHelp = true
+    } else if word.is("--version") {
+      wantsVersion = true
+    } else if word.is("--stdin"), command == .send {
+      readsStandardInput = true
+    } else if word.is("--ack"), command == .inbox {
+      acknowledges = true
+    } else if word.is("--socket") {
+      socket = try value(of: word, &index).start
+    } else if let path = word.after("--socket=") {
+      socket = path.start
+    } else if word.is("--timeout") {
+      try setTimeout(value(of: word, &index))
+    } else if let seconds = word.after("--timeout=") {
+      try setTimeout(seconds)
+    } else {
+      throw UsageError(sentence: "no such option", word: word)
+    }
+  }
+
+  private func value(of option: Word, _ index: inout Int32) throws(UsageError) -> Word {
+    guard index < sky_cli_argument_count() else {
+      throw UsageError(sentence: "a value is missing after", word: option)
+    }
+    index += 1
+    return Word(sky_cli_argument(index - 1))
+  }
+
+  private mutating func setTimeout(_ word: Word) throws(UsageError) {
+    guard let seconds = word.number, seconds <= 86_400 else {
+      throw UsageError(sentence: "not a number of seconds from 0 to 86400", word: word)
+    }
+    timeoutSeconds = seconds
+  }
+
+  /// How many words each command takes.
+  func checkWords() throws(UsageError) {
+    guard let command else { throw UsageError(sentence: "which command? try --help", word: nil) }
+    let range: (least: Int, most: Int)
+    switch command {
+    case .join: range = (1, 1)
+    case .send: range = readsStandardInput ? (1, 1) : (2, .max)
+    case .inbox: range = words.isEmpty || acknowledges ? (0, 0) : (2, 2)
+    case .watch, .mode: range = (0, 16)
+    case .help: range = (0, 1)
+    default: range = (0, 0)
+    }
+    if words.count < range.least { throw UsageError(sentence: "an argument is missing after", word: words.last) }
+    if words.count > range.most { throw UsageError(sentence: "one argument too many", word: words[range.most]) }
+    if command == .inbox, let first = words.first, !first.is("ack") {
+      throw UsageError(sentence: "inbox knows only ack, not", word: first)
+    }
+  }
+}
+
+/// Literals end with a zero byte.
+private var defaultSocket: UnsafePointer<CChar> {
+  let path: StaticString = "/run/skynod/control.sock"
+  return UnsafeRawPointer(path.utf8Start).assumingMemoryBound(to: CChar.self)
+}

@@ -1,0 +1,261 @@
+import Bounded
+import CSky
+import Wire
+
+/// Carries out one sub-command. Throws what the exit status says.
+struct Runner {
+  let arguments: Arguments
+  let out: Console
+
+  private func connect() throws(Failure) -> Client {
+    let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
+    if arguments.isJson { try client.switchToJson() }
+    return client
+  }
+
+  func run(_ command: Subcommand) throws(Failure) {
+    switch command {
+    case .help: help()
+    case .version: try version()
+    case .top: try TopView(arguments: arguments, out: out).run()
+    case .watch: try watch()
+    case .join: try join()
+    case .inbox where arguments.words.isEmpty: try inbox()
+    default:
+      let request = try request(for: command)
+      let client = try connect()
+      if arguments.isJson { try printJson(client, request) } else { try print(command, client.ask(request)) }
+    }
+  }
+
+  // MARK: Requests
+
+  /// The request line: the sub-command's name and words, which are the protocol's own.
+  private func request(for command: Subcommand) throws(Failure) -> [UInt8] {
+    var line = bytes(of: command.name)
+    if command == .send { return try line + [0x20] + arguments.words[0].bytes + [0x20] + message() }
+    for word in arguments.words { line += [0x20] + word.bytes }
+    try checkLine(line)
+    return line
+  }
+
+  /// A word with a line feed in it would be a second request.
+  private func checkLine(_ line: [UInt8]) throws(Failure) {
+    for byte in line where byte < 0x20 { throw Failure(.badArgument) }
+  }
+
+  /// The text of `send` in quotes, so that every byte arrives.
+  private func message() throws(Failure) -> [UInt8] {
+    try checkLine(arguments.words[0].bytes)
+    for byte in arguments.words[0].bytes where byte == 0x20 { throw Failure(.badArgument) }
+    var text: [UInt8] = []
+    if arguments.readsStandardInput {
+      text = try standardInput()
+    } else {
+      for (i, word) in arguments.words.dropFirst().enumerated() { text += (i > 0 ? [0x20] : []) + word.bytes }
+    }
+    guard text.count <= Limits.messageBytes else { throw Failure(.tooLong) }
+    var quoted = TextBuffer(capacity: 4 * Limits.messageBytes + 2)
+    ControlText.writeQuoted(text.span.bytes, to: &quoted)
+    return copy(quoted.bytes)
+  }
+
+  private func standardInput() throws(Failure) -> [UInt8] {
+    var text: [UInt8] = []
+    var chunk = InlineArray<1024, UInt8>(repeating: 0)
+    while text.count <= Limits.messageBytes + 1 {
+      var count = 0
+      var span = chunk.mutableSpan
+      span.withUnsafeMutableBytes { count = Int(sky_cli_read(0, $0.baseAddress, $0.count)) }
+      guard count >= 0 else { throw Failure(.ioFailed) }
+      if count == 0 { break }
+      for i in 0..<count { text.append(chunk[i]) }
+    }
+    if text.last == 0x0A { text.removeLast() }
+    return text
+  }
+
+  // MARK: Output
+
+  private func printJson(_ client: Client, _ request: [UInt8]) throws(Failure) {
+    try show(json: client.askJson(request))
+  }
+
+  /// Prints a JSON reply; one that reports an error becomes the exit status.
+  private func show(json line: [UInt8]) throws(Failure) {
+    out.write(line)
+    out.write("\n")
+    let head: StaticString = "{\"ok\":false,\"error\":{\"number\":"
+    guard starts(line, with: head) else { return }
+    var number: UInt16 = 0
+    for byte in line[head.utf8CodeUnitCount...] {
+      guard byte >= 0x30, byte <= 0x39, number < 6_000 else { break }
+      number = number * 10 + UInt16(byte - 0x30)
+    }
+    throw Failure(number: number > 0 && number < 256 ? number : ErrorCode.internalError.number, text: [])
+  }
+
+  private func print(_ command: Subcommand, _ lines: [[UInt8]]) {
+    switch command {
+    case .status: out.status(fields(lines))
+    case .peers: out.table(lines.map { row($0) })
+    case .metrics:
+      for line in lines {
+        out.write(line)
+        out.write("\n")
+      }
+    case .reload: out.write("reloaded\n")
+    case .drain: out.write("draining\n")
+    case .send: out.write("queued\n")
+    default:
+      let all = fields(lines)
+      var width = 0
+      for field in all { width = max(width, field.key.count) }
+      for field in all {
+        out.write(printable: field.key)
+        out.spaces(width + 2 - field.key.count)
+        out.show(field.value, .plain)
+        out.write("\n")
+      }
+    }
+  }
+
+  // MARK: Commands with more to them
+
+  private func help() {
+    guard let word = arguments.words.first, let about = Subcommand(word) else { return out.help() }
+    out.help(about)
+  }
+
+  private func version() throws(Failure) {
+    if !arguments.isJson {
+      out.write("skynodctl ")
+      out.write(Version.text)
+      out.write("\n")
+      out.flush()
+    }
+    let client = try connect()
+    if arguments.isJson { return try printJson(client, bytes(of: "version")) }
+    let reply = fields(try client.ask("version"))
+    out.write("skynod ")
+    out.write(printable: value(reply, "version"))
+    out.write("\n")
+  }
+
+  private func watch() throws(Failure) {
+    var request = bytes(of: "watch")
+    for word in arguments.words { request += [0x20] + word.bytes }
+    try checkLine(request)
+    let client = try connect()
+    client.onEvent = { line in
+      out.write(line)
+      out.write("\n")
+      out.flush()
+    }
+    if arguments.isJson { try printJson(client, request) } else { _ = try client.ask(request) }
+    out.flush()
+    while let line = try client.event() { client.onEvent?(line) }
+  }
+
+  /// Lists page after page: a reply holds as many messages as fit it.
+  private func inbox() throws(Failure) {
+    let client = try connect()
+    var last: UInt64 = 0
+    while true {
+      let request = bytes(of: "inbox after ") + digits(last)
+      let next: UInt64?
+      if arguments.isJson {
+        let line = try client.askJson(request)
+        next = lastSequence(json: line)
+        if next != nil || last == 0 { try show(json: line) }
+      } else {
+        next = showMessages(try client.ask(request))
+      }
+      out.flush()
+      guard let next, next > last else { break }
+      last = next
+    }
+    guard arguments.acknowledges, last > 0 else { return }
+    let acknowledge = bytes(of: "inbox ack ") + digits(last)
+    if arguments.isJson { try printJson(client, acknowledge) } else { _ = try client.ask(acknowledge) }
+  }
+
+  private func showMessages(_ lines: [[UInt8]]) -> UInt64? {
+    var last: UInt64?
+    for line in lines {
+      let message = row(line)
+      last = number(message, "seq") ?? last
+      out.bold()
+      for (i, field) in message.enumerated() where !field.is("text") && !field.is("hex") {
+        if i > 0 { out.write("  ") }
+        out.write(printable: field.key)
+        out.write(" ")
+        out.show(field.value, .plain)
+      }
+      out.plain()
+      out.write("\n    ")
+      let text = value(message, "text")
+      out.write(printable: text.isEmpty ? value(message, "hex") : text, indent: 4)
+      out.write("\n")
+    }
+    return last
+  }
+
+  /// The number of the last row of a JSON page. `{"seq":` cannot stand inside a JSON string.
+  private func lastSequence(json line: [UInt8]) -> UInt64? {
+    let mark: StaticString = "{\"seq\":"
+    var found: UInt64?
+    var i = 0
+    while i + mark.utf8CodeUnitCount < line.count {
+      var matches = true
+      for k in 0..<mark.utf8CodeUnitCount where line[i + k] != mark.utf8Start[k] { matches = false; break }
+      if matches {
+        var end = i + mark.utf8CodeUnitCount
+        let start = end
+        while end < line.count, line[end] >= 0x30, line[end] <= 0x39 { end += 1 }
+        found = ControlText.decimal(line.span.bytes.extracting(start..<end)) ?? found
+      }
+      i += 1
+    }
+    return found
+  }
+
+  /// Hands over the ticket, then waits for what comes of it.
+  private func join() throws(Failure) {
+    let line = try request(for: .join)
+    let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
+    _ = try client.ask(line)
+    if arguments.timeoutMs > 0 { try waitUntilOnline(client) }
+    if arguments.isJson {
+      try client.switchToJson()
+      return try printJson(client, bytes(of: arguments.timeoutMs > 0 ? "id" : "status"))
+    }
+    guard arguments.timeoutMs > 0 else { return out.write("the ticket was handed over\n") }
+    out.write("joined as ")
+    out.write(printable: value(fields(try client.ask("id")), "id"))
+    out.write("\n")
+  }
+
+  private func waitUntilOnline(_ client: Client) throws(Failure) {
+    let deadline = sky_cli_clock_ms() + arguments.timeoutMs
+    var status: [Field] = []
+    while sky_cli_clock_ms() < deadline {
+      status = fields(try client.ask("status"))
+      let state = value(status, "state")
+      if equals(state, "online") { return }
+      // Only a reason that is this attempt's own, and that waiting will not mend.
+      if equals(state, "offline"), let code = refusal(value(status, "reason")) { throw Failure(code) }
+      sky_cli_sleep_ms(100)
+    }
+    let hint = value(status, "hint")
+    guard !hint.isEmpty else { throw Failure(.timeout) }
+    throw Failure(number: ErrorCode.timeout.number, text: bytes(of: ErrorCode.timeout.token) + [0x20] + hint)
+  }
+
+  private func refusal(_ token: [UInt8]) -> ErrorCode? {
+    for number in UInt16(30)..<100 {
+      if let code = ErrorCode(rawValue: number), equals(token, code.token) { return code.needsPerson ? code : nil }
+    }
+    return nil
+  }
+}

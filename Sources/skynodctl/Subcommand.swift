@@ -1,0 +1,164 @@
+/// The sub-commands, and everything that help says about them.
+enum Subcommand: UInt8 {
+  case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
+
+  static let count: UInt8 = 14
+
+  init?(_ word: Word) {
+    for raw in 0..<Self.count {
+      if let command = Subcommand(rawValue: raw), word.is(command.name) {
+        self = command
+        return
+      }
+    }
+    return nil
+  }
+
+  var name: StaticString {
+    switch self {
+    case .status: "status"
+    case .id: "id"
+    case .join: "join"
+    case .send: "send"
+    case .inbox: "inbox"
+    case .watch: "watch"
+    case .mode: "mode"
+    case .peers: "peers"
+    case .metrics: "metrics"
+    case .reload: "reload"
+    case .drain: "drain"
+    case .version: "version"
+    case .top: "top"
+    case .help: "help"
+    }
+  }
+
+  var parameters: StaticString {
+    switch self {
+    case .join: "TICKET"
+    case .send: "NODid|HUB (TEXT... | --stdin)"
+    case .inbox: "[--ack | ack SEQ|all]"
+    case .watch: "[KIND...]"
+    case .mode: "[DUTY on|off]..."
+    case .help: "[COMMAND]"
+    default: ""
+    }
+  }
+
+  var summary: StaticString {
+    switch self {
+    case .status: "what the node is doing, its link, counters and vital signs"
+    case .id: "the node's address, instance and fingerprint"
+    case .join: "be admitted to a swarm with a ticket"
+    case .send: "send a text message to a node or to the hub"
+    case .inbox: "messages that came in"
+    case .watch: "follow events as they happen"
+    case .mode: "show the duties, or switch some on or off"
+    case .peers: "who this node is connected to"
+    case .metrics: "counters and gauges as OpenMetrics text"
+    case .reload: "make the daemon read its configuration again"
+    case .drain: "make the daemon finish what is under way and stop"
+    case .version: "the versions of this program and of the daemon"
+    case .top: "a view of the node that redraws every 2 seconds"
+    case .help: "this text, or that of one command"
+    }
+  }
+
+  var details: StaticString {
+    switch self {
+    case .status:
+      "Shows every status field, in groups. Fields that this program does not know yet are shown too.\n"
+    case .id: "Fails with 14 while the node has not been admitted.\n"
+    case .join:
+      """
+      TICKET is one line made by `skyhub token`. Waits until the node is online or the hub has refused,
+      at most --timeout seconds (30 here); --timeout 0 does not wait. Needs the admin role.
+
+      """
+    case .send:
+      """
+      The words of TEXT are joined by blanks. --stdin sends standard input instead, a last line feed
+      left out. A message is at most 3072 bytes. Needs the operate role.
+
+      """
+    case .inbox:
+      """
+      Lists the messages that came in and were not acknowledged. --ack acknowledges those it has shown.
+      `ack SEQ` acknowledges all up to that one, `ack all` every one. Needs the operate role.
+
+      """
+    case .watch:
+      """
+      Prints one line an event until it is interrupted. KIND is one of: state link key message delivery
+      duty clock configuration. Without one, all are followed.
+
+      """
+    case .mode: "DUTY is one of: heartbeat relay. Switching needs the operate role.\n"
+    case .metrics: "The text ends with `# EOF` and can be given to a Prometheus text-file collector.\n"
+    case .drain: "Needs the admin role.\n"
+    case .reload: "The link stays up. An error in the file leaves the old settings. Needs the admin role.\n"
+    case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
+    default: ""
+    }
+  }
+
+  /// Seconds to wait for the daemon when --timeout is not given.
+  var defaultTimeoutSeconds: UInt64 { self == .join ? 30 : 5 }
+}
+
+extension Console {
+  func usageLine(_ command: Subcommand) {
+    write("skynodctl [OPTION]... ")
+    write(command.name)
+    if command.parameters.utf8CodeUnitCount > 0 {
+      write(" ")
+      write(command.parameters)
+    }
+  }
+
+  func help(_ command: Subcommand) {
+    write("usage: ")
+    usageLine(command)
+    write("\n\n")
+    let summary = command.summary
+    write(summary)
+    write(".\n")
+    write(command.details)
+    write("\n")
+    optionHelp()
+  }
+
+  func help() {
+    write("usage: skynodctl [OPTION]... COMMAND [ARGUMENT]...\n\nTalks to the node's daemon, skynod.\n\nCommands:\n")
+    for raw in 0..<Subcommand.count {
+      guard let command = Subcommand(rawValue: raw) else { continue }
+      write("  ")
+      write(command.name, width: 10)
+      write(command.summary)
+      write("\n")
+    }
+    write("\n")
+    optionHelp()
+    write(
+      """
+
+      Exit status: 0, or the number of the error (docs/control.md): 64 the command line is not
+      understood, 69 the daemon does not answer.
+      `skynodctl COMMAND --help` says more about one command.
+
+      """)
+  }
+
+  private func optionHelp() {
+    write(
+      """
+      Options:
+        --json          print replies as JSON, one object a line
+        --socket PATH   the control socket (default /run/skynod/control.sock, or $SKYNOD_SOCKET)
+        --timeout S     seconds to wait for an answer (default 5, join 30)
+        --help          this text
+        --version       this program's version
+
+      """)
+  }
+}
