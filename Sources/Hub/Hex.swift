@@ -25,11 +25,8 @@ extension Data {
     self = bytes
   }
 
-  /// `count` bytes from the kernel's random source.
-  public static func random(_ count: Int) -> Data {
-    var generator = SystemRandomNumberGenerator()
-    return Data((0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) })
-  }
+  /// A copy of a span's bytes.
+  init(copying span: RawSpan) { self = span.withUnsafeBytes { Data($0) } }
 }
 
 private func hexValue(_ digit: UInt8) -> UInt8? {

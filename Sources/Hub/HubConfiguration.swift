@@ -21,6 +21,11 @@ public struct HubConfiguration: Sendable {
 
   public init() {}
 
+  /// Connections of every kind at once: online, shaking hands, saying goodbye.
+  var linksMaximum: Int { maxNodes + 2 * Self.handshakesMaximum }
+  /// Descriptors that so many connections take, with files and sockets of the hub's own.
+  public var descriptorsNeeded: Int { linksMaximum + 64 }
+
   /// A link with nothing received for this long is dead.
   public var silenceMs: UInt64 { heartbeatMs * Limits.silenceIntervals }
 

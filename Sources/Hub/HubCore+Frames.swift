@@ -89,7 +89,7 @@ extension HubCore {
   private func keep(_ body: RawSpan, from id: UInt32, now: Instant) -> ErrorCode? {
     guard body.byteCount <= Limits.messageBytes else { return .tooLong }
     guard kept.count < Self.inboxPending else { return .full }
-    kept.append((wallSeconds, id, body.withUnsafeBytes { Data($0) }))
+    kept.append((wallSeconds, id, Data(copying: body)))
     status.messagesKept += 1
     if keptDue == .never { keptDue = now + Self.inboxFlushMs }
     wake(at: keptDue)

@@ -73,7 +73,7 @@ public final class HubCore {
     random = Drbg(seed: seed)
     self.wallClockMs = wallClockMs
     nextSequence = wallClockMs()
-    status.version = HubVersion.text
+    status.version = "\(Version.text)"
     status.listen = configuration.listen.text
     status.advertise = place.text
     status.maxNodes = configuration.maxNodes
@@ -88,7 +88,9 @@ public final class HubCore {
   // MARK: Connections
 
   /// True when another connection may be accepted now; otherwise it waits in the kernel's queue.
-  public var canOpen: Bool { !isDraining && handshaking < HubConfiguration.handshakesMaximum }
+  public var canOpen: Bool {
+    !isDraining && handshaking < HubConfiguration.handshakesMaximum && linkCount < configuration.linksMaximum
+  }
 
   /// A connection was accepted. Its TLS handshake is the caller's business.
   func open(address: String, now: Instant) -> HubLink {
@@ -153,6 +155,16 @@ public final class HubCore {
     guard link.phase != .closing, link.phase != .free else { return }
     link.session.close(code, now: now)
     beginClosing(link, now: now)
+  }
+
+  /// Every live session, by id.
+  func onlineNodes(now: Instant) -> [OnlineNode] {
+    let online = live.ids.sorted().compactMap { id in live.link(of: id).flatMap { link($0) } }
+    return online.map { link in
+      OnlineNode(
+        id: link.nodeId ?? 0, address: link.address, connectedSeconds: now.since(link.joinedAt) / 1_000,
+        quietMs: now.since(link.lastHeardAt), agent: link.agent)
+    }
   }
 
   func link(_ id: LinkId) -> HubLink? {

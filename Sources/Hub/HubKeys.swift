@@ -1,6 +1,7 @@
 import Bounded
 import CSky
 import Foundation
+import Platform
 import SkyCrypto
 import Wire
 
@@ -8,7 +9,7 @@ import Wire
 ///
 /// Made at first use, then the same for ever: nodes pin the certificate's key and the identity.
 public struct HubKeys: ~Copyable {
-  public let identity: Identity
+  private let identity: Identity
   /// PEM with terminator, as mbedTLS reads it.
   let certificate: [UInt8]
   let privateKey: KeyBytes
@@ -112,6 +113,25 @@ public struct HubKeys: ~Copyable {
       throw HubError(.badConfiguration, "\(file) holds no certificate", hint: "restore it from a backup")
     }
     return pin
+  }
+
+  public var publicKey: Bytes32 { identity.publicKey }
+
+  /// Gives the identity away, to whoever signs with it.
+  consuming func takeIdentity() -> Identity { identity }
+
+  /// The server's side of TLS. `badConfiguration` when the certificate is not the one that nodes pin.
+  func tlsContext(expecting expected: Bytes32) throws(HubError) -> TlsContext {
+    guard equal(pin, expected) else {
+      throw HubError(
+        .badConfiguration, "the certificate's key has changed while the hub runs",
+        hint: "nodes pin it: restore it, or restart the hub and give every node a new ticket")
+    }
+    do throws(ErrorCode) {
+      return try TlsContext.server(certificate: certificate.span.bytes, key: privateKey.terminated.bytes)
+    } catch {
+      throw HubError(.badConfiguration, "certificate and key do not fit: \(error.sentence)", hint: "see hub.crt, hub.key")
+    }
   }
 
   /// What a ticket says of this hub when nodes reach it at `place`.

@@ -68,6 +68,8 @@ final class HubLink {
     closesBy = deadline
   }
 
+  func closeNoLater(than deadline: Instant) { closesBy = min(closesBy, deadline) }
+
   func release() {
     phase = .free
     session.reset()

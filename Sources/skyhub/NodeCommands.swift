@@ -85,11 +85,12 @@ struct NodesCommand: ParsableCommand {
   }
 
   /// Sessions of the running hub by node; none when no hub is running.
-  private func liveNodes(_ directory: DataDirectory) throws -> [UInt32: OnlineNode] {
-    do {
+  private func liveNodes(_ directory: DataDirectory) throws(HubError) -> [UInt32: OnlineNode] {
+    do throws(HubError) {
       let online = try AdminClient(directory).ask(AdminRequest(.online)).online ?? []
       return Dictionary(online.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    } catch let error as HubError where error.code == .daemonUnavailable {
+    } catch {
+      guard error.code == .daemonUnavailable else { throw error }
       return [:]
     }
   }

@@ -21,7 +21,7 @@ struct Skyhub: ParsableCommand {
       Exit status: 0 done, 64 usage, 70 internal error, 78 configuration, 69 no hub is running, otherwise
       the number of the error (see skyhub(1)).
       """,
-    version: "skyhub \(HubVersion.text)",
+    version: "skyhub \(Version.text)",
     subcommands: [
       ServeCommand.self, TokenCommand.self, NodesCommand.self, AllowCommand.self, RevokeCommand.self,
       SendCommand.self, InboxCommand.self, EventsCommand.self, StatusCommand.self, IdCommand.self,

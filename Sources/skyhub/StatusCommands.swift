@@ -52,8 +52,8 @@ struct IdCommand: ParsableCommand {
     let keys = try HubKeys(in: directory)
     let place = try directory.openRegistry().advertised()
     let identity = Identity(
-      pin: Data(keys.pin).hex, key: Data(keys.identity.publicKey).hex, advertise: place?.text,
-      peer: place.map { PeerHub(place: $0, pin: keys.pin, key: keys.identity.publicKey).text })
+      pin: Data(keys.pin).hex, key: Data(keys.publicKey).hex, advertise: place?.text,
+      peer: place.map { PeerHub(place: $0, pin: keys.pin, key: keys.publicKey).text })
     if output.json { return try printJson(identity) }
     print("pin   \(identity.pin)")
     print("key   \(identity.key)")
