@@ -15,6 +15,8 @@ public struct TextBuffer: ~Copyable {
     get { queue.bytes }
   }
 
+  public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { bytes.withUnsafeBytes(body) }
+
   public mutating func removeAll() {
     queue.consume(queue.count)
     isTruncated = false

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -28,15 +27,6 @@ const char *sky_cli_argument(int index) {
   return index >= 0 && index < argument_count ? arguments[index] : "";
 }
 
-const char *sky_cli_environment(const char *name) { return getenv(name); }
-
-ptrdiff_t sky_cli_read(int fd, void *into, size_t n) {
-  ptrdiff_t got;
-  do got = read(fd, into, n);
-  while (got < 0 && errno == EINTR);
-  return got < 0 ? -errno : got;
-}
-
 int sky_cli_write(int fd, const void *from, size_t n) {
   const char *at = from;
   while (n > 0) {
@@ -52,14 +42,6 @@ int sky_cli_write(int fd, const void *from, size_t n) {
     }
   }
   return 0;
-}
-
-_Noreturn void sky_cli_exit(int status) { exit(status); }
-
-uint64_t sky_cli_clock_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 int sky_cli_wait(int first, int second, int timeout_ms) {

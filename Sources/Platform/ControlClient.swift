@@ -24,12 +24,17 @@ final class ControlClient {
   /// The line at hand was longer than the limit: what follows of it is dropped.
   var lineWasCut = false
   private var isSkipping = false
+  private(set) var serial: UInt32 = 0
+  /// What the loop was last told; nil when it does not know this descriptor yet.
+  private var told: ControlServer.Waits?
   /// Input bytes known to hold no line feed.
   private var scanned = 0
 
   func open(_ fd: Int32, role: ControlRole, now: Instant) {
     precondition(self.fd < 0 && input.isEmpty && output.isEmpty)
     self.fd = fd
+    serial &+= 1
+    told = nil
     self.role = role
     lastHeard = now
     isJson = false
@@ -44,7 +49,7 @@ final class ControlClient {
 
   func close() {
     guard fd >= 0 else { return }
-    sky_control_close(fd)
+    sky_close(fd)
     fd = -1
     kinds = 0
     // Input may hold a join ticket.
@@ -52,9 +57,17 @@ final class ControlClient {
     output.consume(output.count)
   }
 
-  var interest: ControlServer.Interest {
+  var interest: ControlServer.Waits {
     guard fd >= 0 else { return .init(read: false, write: false) }
     return .init(read: !hasEnded && !isLeaving && input.space > 0, write: !output.isEmpty)
+  }
+
+  func takeInterestChange() -> (interest: ControlServer.Waits, isNew: Bool)? {
+    let now = interest
+    guard fd >= 0, told != now else { return nil }
+    let isNew = told == nil
+    told = now
+    return (now, isNew)
   }
 
   /// Reads once, at most what fits.
@@ -63,23 +76,23 @@ final class ControlClient {
     guard space > 0 else { return }
     var got = 0
     input.appendInPlace(upTo: space) { memory in
-      got = sky_control_read(fd, memory.baseAddress, memory.count)
+      got = sky_read(fd, memory.baseAddress, memory.count)
       return max(0, got)
     }
     if got == 0 { hasEnded = true }
-    if got < 0 && got != -Int(sky_control_again) { close() }
+    if got < 0 && got != Int(SKY_AGAIN) { close() }
   }
 
   /// Writes what the socket takes.
   func flush() {
     while fd >= 0, !output.isEmpty {
       let put = output.withBytes { bytes in
-        bytes.withUnsafeBytes { sky_control_write(fd, $0.baseAddress, $0.count) }
+        bytes.withUnsafeBytes { sky_write(fd, $0.baseAddress, $0.count) }
       }
       if put > 0 {
         output.consume(put)
       } else {
-        if put != -Int(sky_control_again) { close() }
+        if put != Int(SKY_AGAIN) { close() }
         return
       }
     }

@@ -20,7 +20,7 @@ public protocol ControlHandler: AnyObject {
 /// holds whole replies and events only, apart from what the socket has taken of the first.
 public final class ControlServer {
   /// What a descriptor waits for.
-  public struct Interest: Equatable, Sendable {
+  public struct Waits: Equatable, Sendable {
     public var read: Bool
     public var write: Bool
     public init(read: Bool, write: Bool) {
@@ -31,7 +31,8 @@ public final class ControlServer {
 
   private var clients: InlineArray<8, ControlClient>
   private var reply: ControlReply
-  private let operateGroup: UInt32?
+  /// Members of this group may operate; a change counts for new connections.
+  public var operateGroup: UInt32?
   private let ownUid: UInt32
   private var nextEvent: UInt64 = 1
   /// Clients refused because the table was full, since start.
@@ -42,7 +43,7 @@ public final class ControlServer {
   public private(set) var eventsLost: UInt64 = 0
 
   /// Makes every buffer. `operateGroup` is the group whose members may operate, none when nil.
-  public init(operateGroup: UInt32?, ownUid: UInt32 = sky_control_own_uid()) {
+  public init(operateGroup: UInt32?, ownUid: UInt32 = sky_effective_user_id()) {
     clients = InlineArray { _ in ControlClient() }
     reply = ControlReply(capacity: Limits.controlReplyBytes)
     self.operateGroup = operateGroup
@@ -61,7 +62,16 @@ public final class ControlServer {
   /// The descriptor of a slot, -1 when it is free.
   public func descriptor(_ index: Int) -> Int32 { clients[index].fd }
 
-  public func interest(_ index: Int) -> Interest { clients[index].interest }
+  public func interest(_ index: Int) -> Waits { clients[index].interest }
+
+  /// Counts the clients that a slot has had.
+  public func serial(_ index: Int) -> UInt32 { clients[index].serial }
+
+  /// What a slot waits for when that differs from the last call's answer; `isNew` when the descriptor
+  /// was not there at the last call.
+  public func takeInterestChange(_ index: Int) -> (interest: Waits, isNew: Bool)? {
+    clients[index].takeInterestChange()
+  }
 
   /// The role of the client in a slot.
   public func role(_ index: Int) -> ControlRole { clients[index].role }
@@ -78,7 +88,7 @@ public final class ControlServer {
   /// or the table is full; level-triggered epoll asks again while more wait.
   @discardableResult
   public func accept(from listener: Int32, now: Instant) -> Int? {
-    let fd = sky_control_accept(listener)
+    let fd = sky_accept(listener, nil)
     guard fd >= 0 else { return nil }
     return adopt(fd, now: now)
   }
@@ -158,8 +168,8 @@ public final class ControlServer {
     var uid: UInt32 = 0
     var gid: UInt32 = 0
     // Who cannot be asked is nobody in particular.
-    guard sky_control_peer(fd, &uid, &gid) == 0 else { return .read }
-    let inGroup = operateGroup.map { sky_control_peer_in_group(fd, $0) } ?? false
+    guard sky_unix_peer(fd, &uid, &gid, nil) == 0 else { return .read }
+    let inGroup = operateGroup.map { sky_unix_peer_in_group(fd, $0) } ?? false
     return ControlRole.decide(peerUid: uid, ownUid: ownUid, inOperateGroup: inGroup)
   }
 
@@ -183,8 +193,8 @@ public final class ControlServer {
     refusedClients += 1
     reply.begin(json: false)
     reply.error(.busy, sentence: "too many control clients; try again")
-    reply.withBytes { $0.withUnsafeBytes { _ = sky_control_write(fd, $0.baseAddress, $0.count) } }
-    sky_control_close(fd)
+    reply.withBytes { $0.withUnsafeBytes { _ = sky_write(fd, $0.baseAddress, $0.count) } }
+    sky_close(fd)
   }
 
   // MARK: Requests

@@ -59,7 +59,7 @@ public struct ControlRequest: ~Escapable {
   }
 
   /// The argument at `index` as a decimal number; nil when it is none or does not fit.
-  public func number(_ index: Int) -> UInt64? { ControlText.decimal(argument(index)) }
+  public func number(_ index: Int) -> UInt64? { parseDecimal(argument(index)) }
 
   /// True when the argument at `index` is exactly `word`.
   public func argument(_ index: Int, is word: StaticString) -> Bool {

@@ -1,21 +1,7 @@
 import Bounded
 
-/// The text rules of the control protocol: bare and quoted values, numbers, pairs.
+/// The text rules of the control protocol: bare and quoted values, times, pairs.
 public enum ControlText {
-  /// A number of decimal digits alone; nil for anything else and for what does not fit 64 bits.
-  public static func decimal(_ span: RawSpan) -> UInt64? {
-    guard span.byteCount > 0 else { return nil }
-    var value: UInt64 = 0
-    for i in 0..<span.byteCount {
-      guard span[i] >= 0x30, span[i] <= 0x39 else { return nil }
-      let (product, over) = value.multipliedReportingOverflow(by: 10)
-      let (sum, overToo) = product.addingReportingOverflow(UInt64(span[i] - 0x30))
-      if over || overToo { return nil }
-      value = sum
-    }
-    return value
-  }
-
   /// True when `span` is UTF-8 whose only control characters are tab, line feed and carriage return.
   public static func isClean(_ span: RawSpan) -> Bool {
     var i = 0
@@ -106,6 +92,33 @@ public enum ControlText {
     }
     while i < raw.byteCount, raw[i] != 0x20 { i += 1 }
     return i
+  }
+
+  /// `2026-01-31T23:59:59Z` (RFC 3339), from milliseconds since 1970; for years up to 9999.
+  public static func writeUtc(_ milliseconds: UInt64, to text: inout TextBuffer) {
+    let seconds = milliseconds / 1_000
+    let day = seconds % 86_400
+    // Years counted from March: the leap day is the last one (Hinnant, "chrono-compatible date algorithms").
+    let z = seconds / 86_400 + 719_468
+    let era = z / 146_097
+    let dayOfEra = z % 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let shifted = (5 * dayOfYear + 2) / 153
+    let month = shifted < 10 ? shifted + 3 : shifted - 9
+    text.append(yearOfEra + era * 400 + (month <= 2 ? 1 : 0))
+    writeTwo("-", month, to: &text)
+    writeTwo("-", dayOfYear - (153 * shifted + 2) / 5 + 1, to: &text)
+    writeTwo("T", day / 3_600, to: &text)
+    writeTwo(":", day % 3_600 / 60, to: &text)
+    writeTwo(":", day % 60, to: &text)
+    text.append("Z")
+  }
+
+  private static func writeTwo(_ before: StaticString, _ value: UInt64, to text: inout TextBuffer) {
+    text.append(before)
+    if value < 10 { text.append("0") }
+    text.append(value)
   }
 
   private static func isBare(_ span: RawSpan) -> Bool {

@@ -116,9 +116,9 @@ public enum ControlVerb: UInt8, Sendable {
 
 /// The kinds of events that `watch` tells.
 public enum ControlEventKind: UInt8, Sendable {
-  case state, link, key, message, delivery, duty, clock, configuration
+  case state, link, key, heartbeat, message, delivery, duty, clock, configuration
 
-  public static let count: UInt8 = 8
+  public static let count: UInt8 = 9
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -135,6 +135,7 @@ public enum ControlEventKind: UInt8, Sendable {
     case .state: "state"
     case .link: "link"
     case .key: "key"
+    case .heartbeat: "heartbeat"
     case .message: "message"
     case .delivery: "delivery"
     case .duty: "duty"

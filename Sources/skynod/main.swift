@@ -1,3 +1,47 @@
 import Bounded
-import CSky
-print("heap \(sky_heap_read().peak_bytes) \(Instant(ms: 3).ms)")
+import Node
+import Platform
+import SkyCrypto
+import Wire
+
+Limits.assertConsistent()
+switch Options.parse() {
+case .exit(let status): Process.exit(status)
+case .run(let options): Process.exit(start(options))
+}
+
+/// Loads the configuration and runs the daemon; the exit status.
+func start(_ options: Options) -> Int32 {
+  guard startCrypto() else { return fail("the cryptographic library cannot be prepared", .internalError) }
+  let configuration: Configuration
+  switch loadConfiguration(options) {
+  case .failure(let error, let describe):
+    Console.write(describe.bytes, to: 2)
+    Console.write("\n", to: 2)
+    return Int32(error.number)
+  case .success(let loaded): configuration = loaded
+  }
+  if options.checksOnly {
+    Console.write("the configuration is valid\n", to: 1)
+    return 0
+  }
+  do throws(ErrorCode) {
+    return try Daemon(options: options, configuration: configuration).run()
+  } catch {
+    switch error {
+    case .busy: return fail("another skynod uses the state directory; stop it or choose --state", .internalError)
+    case .malformed:
+      return fail("a file in the state directory is damaged; restore it, or remove it and join again", .internalError)
+    case .ioFailed:
+      return fail("the state directory or the control socket cannot be made; check owner and space", .internalError)
+    default: return fail(error.sentence, .internalError)
+    }
+  }
+}
+
+func fail(_ sentence: StaticString, _ code: ErrorCode) -> Int32 {
+  Console.write("<3>skynod: ", to: 2)
+  Console.write(sentence, to: 2)
+  Console.write("\n", to: 2)
+  return Int32(code.number)
+}

@@ -20,7 +20,7 @@ struct Arguments {
 
   /// Global options may stand before or after the command; `--` ends options.
   init() throws(UsageError) {
-    socket = sky_cli_environment("SKYNOD_SOCKET") ?? defaultSocket
+    socket = sky_environment("SKYNOD_SOCKET") ?? defaultSocket
     var index: Int32 = 1
     var optionsEnded = false
     while index < sky_cli_argument_count() {

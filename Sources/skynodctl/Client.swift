@@ -45,12 +45,12 @@ final class Client {
   /// Connects and reads the greeting.
   init(socket: UnsafePointer<CChar>, timeoutMs: UInt64) throws(Failure) {
     self.timeoutMs = timeoutMs
-    let deadline = sky_cli_clock_ms() + timeoutMs
-    var fd = sky_control_connect(socket)
+    let deadline = sky_clock_ms() + timeoutMs
+    var fd = sky_unix_connect(socket)
     // The daemon's queue is full for a moment.
-    while fd == -sky_control_again, sky_cli_clock_ms() < deadline {
+    while fd == SKY_AGAIN, sky_clock_ms() < deadline {
       sky_cli_sleep_ms(20)
-      fd = sky_control_connect(socket)
+      fd = sky_unix_connect(socket)
     }
     guard fd >= 0 else { throw Failure(.daemonUnavailable) }
     self.fd = fd
@@ -59,7 +59,7 @@ final class Client {
     guard starts(greeting, with: "SKYNOD 1 ") else { throw Failure(.versionUnsupported) }
   }
 
-  deinit { sky_control_close(fd) }
+  deinit { sky_close(fd) }
 
   /// The next line without its line feed; nil when `deadline` (milliseconds, nil for none) passes.
   private func lineIfAny(deadline: UInt64?) throws(Failure) -> [UInt8]? {
@@ -85,7 +85,7 @@ final class Client {
   private func waitForMore(deadline: UInt64?) throws(Failure) -> Bool {
     var wait: Int32 = -1
     if let deadline {
-      let now = sky_cli_clock_ms()
+      let now = sky_clock_ms()
       wait = now < deadline ? Int32(min(deadline - now, 86_400_000)) : 0
     }
     let ready = sky_cli_wait(fd, -1, wait)
@@ -94,8 +94,8 @@ final class Client {
     var count = 0
     var chunk = InlineArray<4096, UInt8>(repeating: 0)
     var span = chunk.mutableSpan
-    span.withUnsafeMutableBytes { count = Int(sky_control_read(fd, $0.baseAddress, $0.count)) }
-    if count == -Int(sky_control_again) { return true }
+    span.withUnsafeMutableBytes { count = Int(sky_read(fd, $0.baseAddress, $0.count)) }
+    if count == Int(SKY_AGAIN) { return true }
     guard count > 0 else { throw Failure(.daemonUnavailable) }
     for i in 0..<count { pending.append(chunk[i]) }
     return true
@@ -116,7 +116,7 @@ final class Client {
 
   /// Sends one request line and gives the lines of its reply, the final `OK` left out.
   func ask(_ request: [UInt8]) throws(Failure) -> [[UInt8]] {
-    let deadline = sky_cli_clock_ms() + max(timeoutMs, 1_000)
+    let deadline = sky_clock_ms() + max(timeoutMs, 1_000)
     try send(request)
     var lines: [[UInt8]] = []
     while true {
@@ -138,7 +138,7 @@ final class Client {
   /// Sends one request after `json on` and gives the one line of its reply.
   func askJson(_ request: [UInt8]) throws(Failure) -> [UInt8] {
     try send(request)
-    return try line(deadline: sky_cli_clock_ms() + max(timeoutMs, 1_000))
+    return try line(deadline: sky_clock_ms() + max(timeoutMs, 1_000))
   }
 
   /// From here on replies are JSON: use `askJson`.

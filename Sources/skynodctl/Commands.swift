@@ -66,7 +66,7 @@ struct Runner {
     while text.count <= Limits.messageBytes + 1 {
       var count = 0
       var span = chunk.mutableSpan
-      span.withUnsafeMutableBytes { count = Int(sky_cli_read(0, $0.baseAddress, $0.count)) }
+      span.withUnsafeMutableBytes { count = Int(sky_read(0, $0.baseAddress, $0.count)) }
       guard count >= 0 else { throw Failure(.ioFailed) }
       if count == 0 { break }
       for i in 0..<count { text.append(chunk[i]) }
@@ -213,7 +213,7 @@ struct Runner {
         var end = i + mark.utf8CodeUnitCount
         let start = end
         while end < line.count, line[end] >= 0x30, line[end] <= 0x39 { end += 1 }
-        found = ControlText.decimal(line.span.bytes.extracting(start..<end)) ?? found
+        found = parseDecimal(line.span.bytes.extracting(start..<end)) ?? found
       }
       i += 1
     }
@@ -237,9 +237,9 @@ struct Runner {
   }
 
   private func waitUntilOnline(_ client: Client) throws(Failure) {
-    let deadline = sky_cli_clock_ms() + arguments.timeoutMs
+    let deadline = sky_clock_ms() + arguments.timeoutMs
     var status: [Field] = []
-    while sky_cli_clock_ms() < deadline {
+    while sky_clock_ms() < deadline {
       status = fields(try client.ask("status"))
       let state = value(status, "state")
       if equals(state, "online") { return }

@@ -14,7 +14,7 @@ final class Console {
 
   init(fd: Int32) {
     self.fd = fd
-    let refused = sky_cli_environment("NO_COLOR").map { $0.pointee != 0 } ?? false
+    let refused = sky_environment("NO_COLOR").map { $0.pointee != 0 } ?? false
     hasColour = sky_cli_is_terminal(fd) && !refused
   }
 
@@ -115,7 +115,7 @@ struct Word: @unchecked Sendable {
     return Word(start + prefix.utf8CodeUnitCount)
   }
 
-  var number: UInt64? { ControlText.decimal(bytes.span.bytes) }
+  var number: UInt64? { parseDecimal(bytes.span.bytes) }
 }
 
 extension TextBuffer {

@@ -35,7 +35,7 @@ func value(_ fields: [Field], _ name: StaticString) -> [UInt8] {
 }
 
 func number(_ fields: [Field], _ name: StaticString) -> UInt64? {
-  ControlText.decimal(value(fields, name).span.bytes)
+  parseDecimal(value(fields, name).span.bytes)
 }
 
 func copy(_ span: RawSpan) -> [UInt8] { (0..<span.byteCount).map { span[$0] } }

@@ -22,7 +22,8 @@ struct StatusItem {
 let linkItems: [StatusItem] = [
   StatusItem("hub", "hub"), StatusItem("hub_id", "hub id"), StatusItem("link_age_s", "up for", .seconds),
   StatusItem("key_epoch", "key epoch"), StatusItem("key_age_s", "key age", .seconds),
-  StatusItem("rtt_ms", "round trip", .milliseconds),
+  StatusItem("rtt_ms", "round trip", .milliseconds), StatusItem("links", "links made"),
+  StatusItem("link_errors", "link errors"),
 ]
 let dutyItems: [StatusItem] = [
   StatusItem("duties", "on"), StatusItem("duties_held_back", "held back"),
@@ -33,7 +34,7 @@ let trafficItems: [StatusItem] = [
   StatusItem("sent", "sent"), StatusItem("received", "received"), StatusItem("dropped", "dropped"),
 ]
 let boardItems: [StatusItem] = [
-  StatusItem("load", "load"), StatusItem("memory_available_kb", "free memory", .kilobytes),
+  StatusItem("board_uptime_s", "up for", .seconds), StatusItem("load", "load"), StatusItem("memory_available_kb", "free memory", .kilobytes),
   StatusItem("temperature_c", "temperature", .celsius), StatusItem("power", "power"),
   StatusItem("battery_percent", "battery", .percent), StatusItem("clock", "clock set by"),
   StatusItem("time", "time"),
@@ -150,7 +151,7 @@ extension Console {
 
   func show(_ value: [UInt8], _ shape: Shape) {
     guard !value.isEmpty else { return write("-") }
-    guard shape != .plain, let number = ControlText.decimal(value.span.bytes) else {
+    guard shape != .plain, let number = parseDecimal(value.span.bytes) else {
       write(printable: value, indent: 2 + Self.labelWidth)
       if shape == .celsius { write(" °C") }
       return

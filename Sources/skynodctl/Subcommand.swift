@@ -68,7 +68,7 @@ enum Subcommand: UInt8 {
     switch self {
     case .status:
       "Shows every status field, in groups. Fields that this program does not know yet are shown too.\n"
-    case .id: "Fails with 14 while the node has not been admitted.\n"
+    case .id: "The address is - until a hub has admitted the node.\n"
     case .join:
       """
       TICKET is one line made by `skyhub token`. Waits until the node is online or the hub has refused,
@@ -89,11 +89,11 @@ enum Subcommand: UInt8 {
       """
     case .watch:
       """
-      Prints one line an event until it is interrupted. KIND is one of: state link key message delivery
-      duty clock configuration. Without one, all are followed.
+      Prints one line an event until it is interrupted. KIND is one of: state link key heartbeat
+      message delivery duty clock configuration. Without one, all are followed.
 
       """
-    case .mode: "DUTY is one of: heartbeat relay. Switching needs the operate role.\n"
+    case .mode: "DUTY is one of: heartbeat relay compute. Switching needs the operate role.\n"
     case .metrics: "The text ends with `# EOF` and can be given to a Prometheus text-file collector.\n"
     case .drain: "Needs the admin role.\n"
     case .reload: "The link stays up. An error in the file leaves the old settings. Needs the admin role.\n"

@@ -45,15 +45,15 @@ final class TopView {
 
   /// True when the person wants to leave.
   private func waitForKeyOrPeriod() -> Bool {
-    let deadline = sky_cli_clock_ms() + Self.periodMs
+    let deadline = sky_clock_ms() + Self.periodMs
     while true {
       if sky_cli_interrupted() { return true }
-      let now = sky_cli_clock_ms()
+      let now = sky_clock_ms()
       if now >= deadline { return false }
       let ready = sky_cli_wait(0, -1, Int32(deadline - now))
       guard ready > 0 else { continue }
       var key: UInt8 = 0
-      guard sky_cli_read(0, &key, 1) == 1 else { return true }
+      guard sky_read(0, &key, 1) == 1 else { return true }
       if key == UInt8(ascii: "q") || key == UInt8(ascii: "Q") || key == 3 { return true }
       if key == 0x20 || key == 0x0A { return false }
     }
@@ -109,13 +109,13 @@ final class TopView {
     }
     if failure == nil {
       previous = status
-      previousMs = sky_cli_clock_ms()
+      previousMs = sky_clock_ms()
     }
   }
 
   private func counters(_ status: [Field]) {
     out.heading("Counters")
-    let passed = sky_cli_clock_ms() - previousMs
+    let passed = sky_clock_ms() - previousMs
     for item in Self.rates {
       guard let now = number(status, item.key) else { continue }
       out.write("  ")

@@ -1,4 +1,4 @@
 import CSky
 
 // skynodctl: the command line of skynod, through its control socket only.
-sky_cli_exit(Int32(Program().run()))
+sky_exit(Int32(Program().run()))

@@ -143,6 +143,6 @@ import Wire
       ("0", 0), ("007", 7), ("18446744073709551615", .max), ("18446744073709551616", nil), ("", nil), ("-1", nil),
       ("1x", nil), ("+1", nil), ("99999999999999999999999", nil),
     ]
-    for (text, value) in cases { #expect(withSpan(text) { ControlText.decimal($0) } == value, "\(text)") }
+    for (text, value) in cases { #expect(withSpan(text) { parseDecimal($0) } == value, "\(text)") }
   }
 }

@@ -73,7 +73,7 @@ import Wire
     let bench = Bench()
     let client = bench.client()
     client.line.send("id\ndrain")
-    sky_control_end_sending(client.line.fd)
+    shutdown(client.line.fd, Int32(SHUT_WR))
     bench.turn(client.index)
     bench.turn(client.index)
     #expect(client.line.receive().hasSuffix("OK\n"))
@@ -195,7 +195,7 @@ import Wire
     let bench = Bench(ownUid: 4_242)
     let client = bench.client()
     // Tests run as whoever runs them: root administers, everyone else reads.
-    let isRoot = sky_control_own_uid() == 0
+    let isRoot = sky_effective_user_id() == 0
     #expect(bench.server.role(client.index) == (isRoot ? .admin : .read))
     if !isRoot {
       #expect(bench.ask(client, "drain").hasPrefix("ERR 13 forbidden "))
@@ -238,7 +238,7 @@ import Wire
     let bench = Bench()
     let client = bench.client()
     client.line.send("watch\n")
-    sky_control_end_sending(client.line.fd)
+    shutdown(client.line.fd, Int32(SHUT_WR))
     bench.turn(client.index)
     bench.turn(client.index)
     #expect(bench.server.interest(client.index) == .init(read: false, write: false))
@@ -282,14 +282,10 @@ import Wire
   @Test func aRealSocketTellsWhoConnects() {
     let path = path()
     defer { unlink(path) }
-    let listener = sky_control_listen(path, 0o600)
+    let listener = sky_unix_listen(path, 0o600, 16)
     #expect(listener >= 0)
-    #expect(sky_control_accept(listener) == -sky_control_again)
-    // A second daemon must not take the place of one that answers.
-    #expect(sky_control_listen(path, 0o600) == -EADDRINUSE)
-    let probe = sky_control_accept(listener)
-    sky_control_close(probe)
-    let line = Line(fd: sky_control_connect(path))
+    #expect(sky_accept(listener, nil) == SKY_AGAIN)
+    let line = Line(fd: sky_unix_connect(path))
     let bench = Bench()
     let index = bench.server.accept(from: listener, now: bench.now)
     #expect(index != nil)
@@ -297,26 +293,10 @@ import Wire
     #expect(line.receive() == "SKYNOD 1 \(Version.text)\n")
     var uid: UInt32 = 99
     var gid: UInt32 = 99
-    #expect(sky_control_peer(line.fd, &uid, &gid) == 0)
+    #expect(sky_unix_peer(line.fd, &uid, &gid, nil) == 0)
     #expect(uid == geteuid() && gid == getegid())
-    #expect(sky_control_peer_in_group(line.fd, getegid()))
-    #expect(!sky_control_peer_in_group(line.fd, 0xFFFF_FFF0))
-    sky_control_close(listener)
-    // What a dead daemon left behind is taken over; a file that is no socket is not.
-    let again = sky_control_listen(path, 0o660)
-    #expect(again >= 0)
-    sky_control_close(again)
-    unlink(path)
-    _ = FileManager.default.createFile(atPath: path, contents: Data("keep".utf8))
-    #expect(sky_control_listen(path, 0o600) == -EADDRINUSE)
-    #expect(FileManager.default.contents(atPath: path) == Data("keep".utf8))
-  }
-
-  @Test func groupsAreFoundByNameAndByNumber() {
-    #expect(sky_control_group_id("root") == 0)
-    #expect(sky_control_group_id("4294967295") == 4_294_967_295)
-    #expect(sky_control_group_id("4294967296") == -1)
-    #expect(sky_control_group_id("no-such-group-here") == -1)
-    #expect(sky_control_group_id("") == -1)
+    #expect(sky_unix_peer_in_group(line.fd, getegid()))
+    #expect(!sky_unix_peer_in_group(line.fd, 0xFFFF_FFF0))
+    sky_close(listener)
   }
 }

@@ -142,12 +142,12 @@ final class Line {
   private(set) var hasEnded = false
 
   init(fd: Int32) { self.fd = fd }
-  deinit { if fd >= 0 { sky_control_close(fd) } }
+  deinit { if fd >= 0 { sky_close(fd) } }
 
   /// How many bytes the socket took.
   @discardableResult
   func send(_ bytes: [UInt8]) -> Int {
-    bytes.withUnsafeBytes { Int(sky_control_write(fd, $0.baseAddress, $0.count)) }
+    bytes.withUnsafeBytes { Int(sky_write(fd, $0.baseAddress, $0.count)) }
   }
 
   @discardableResult
@@ -159,7 +159,7 @@ final class Line {
     var new: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
-      let got = buffer.withUnsafeMutableBytes { Int(sky_control_read(fd, $0.baseAddress, $0.count)) }
+      let got = buffer.withUnsafeMutableBytes { Int(sky_read(fd, $0.baseAddress, $0.count)) }
       if got == 0 { hasEnded = true }
       if got <= 0 { break }
       new += buffer[0..<got]
@@ -176,14 +176,14 @@ final class Bench {
   let node = SampleNode()
   var now = Instant(ms: 1_000)
 
-  init(operateGroup: UInt32? = nil, ownUid: UInt32 = sky_control_own_uid()) {
+  init(operateGroup: UInt32? = nil, ownUid: UInt32 = sky_effective_user_id()) {
     server = ControlServer(operateGroup: operateGroup, ownUid: ownUid)
   }
 
   /// A new client; its line's `received` starts with what the server greeted it with.
   func connect() -> (line: Line, index: Int?) {
     var ends: [Int32] = [-1, -1]
-    precondition(sky_control_pair(&ends) == 0)
+    precondition(sky_unix_pair(&ends) == 0)
     let index = server.adopt(ends[1], now: now)
     return (Line(fd: ends[0]), index)
   }

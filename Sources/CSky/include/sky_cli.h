@@ -8,18 +8,10 @@
 /// The program's arguments, the program's name first. They live as long as the process.
 int sky_cli_argument_count(void);
 const char *sky_cli_argument(int index);
-/// The value of an environment variable, NULL when it is not set.
-const char *sky_cli_environment(const char *name);
 
-/// Reads up to `n` bytes, waiting for the first; 0 at the end. Negative errno on failure.
-ptrdiff_t sky_cli_read(int fd, void *into, size_t n);
 /// Writes all `n` bytes, waiting as long as it takes. 0, or negative errno.
 int sky_cli_write(int fd, const void *from, size_t n);
-/// Ends the process.
-_Noreturn void sky_cli_exit(int status);
 
-/// Milliseconds on the monotonic clock.
-uint64_t sky_cli_clock_ms(void);
 /// Waits until one of two descriptors can be read or has failed; -1 for a descriptor means none.
 /// Bit 0 and bit 1 say which; 0 when `timeout_ms` passed (negative: no limit); -EINTR on a signal.
 int sky_cli_wait(int first, int second, int timeout_ms);

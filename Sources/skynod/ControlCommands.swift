@@ -1,0 +1,190 @@
+import Bounded
+import CSky
+import Node
+import Platform
+import SkyCrypto
+import Wire
+
+/// What the control verbs need to know beside the node itself.
+struct ControlContext {
+  var now: Instant
+  /// When this process started.
+  var startedAt: Instant
+  /// Heap allocations made by the time the daemon was ready.
+  var allocationsAtReady: UInt64
+}
+
+/// Maps the verbs of the control socket to the node. `reload` is the daemon's own and not handled here.
+///
+/// Not the server: roles and the form of requests were checked before. Makes its buffer once.
+final class ControlCommands {
+  private var text = TextBuffer(capacity: Limits.controlLineBytes)
+
+  func handle(
+    _ request: borrowing ControlRequest, node: inout Node, context: ControlContext, reply: inout ControlReply
+  ) {
+    do throws(ErrorCode) {
+      switch request.verb {
+      case .status: status(node, context, &reply)
+      case .id: id(node, &reply)
+      case .join: try join(request, &node, context, &reply)
+      case .send: try send(request, &node, context, &reply)
+      case .inbox: try inbox(request, &node, &reply)
+      case .mode: try mode(request, &node, &reply)
+      case .peers: peers(node, &reply)
+      case .metrics: metrics(node, context, &reply)
+      case .drain: node.handle(.drain, now: context.now)
+      case .reload, .watch, .version, .json, .help, .quit: throw .unknownCommand
+      }
+    } catch {
+      reply.error(error)
+    }
+  }
+
+  // MARK: Identity and admission
+
+  private func id(_ node: borrowing Node, _ reply: inout ControlReply) {
+    nodeId("id", node.nodeId, &reply)
+    reply.field("class", "M")
+    reply.fieldHex("instance", node.me.instance.span.bytes)
+    let fingerprint = node.fingerprint(for: node.hub)
+    reply.fieldHex("fingerprint", fingerprint.raw)
+    let key = node.identity.publicKey
+    reply.fieldHex("public_key", key.raw)
+  }
+
+  private func join(
+    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    try node.join(try Ticket(parsing: request.argument(0)), now: context.now)
+    reply.field("state", node.state.token)
+  }
+
+  // MARK: Messages
+
+  private func send(
+    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    guard let destination = parseNodeId(request.argument(0)) else { throw .badArgument }
+    text.removeAll()
+    guard ControlText.read(request.argument(1), into: &text) else { throw .badArgument }
+    let sequence = try sendText(text, to: destination, &node, context.now)
+    reply.field("sequence", sequence)
+  }
+
+  /// A span cannot leave the property that holds its buffer: it is lent for a call.
+  private func sendText(
+    _ text: borrowing TextBuffer, to destination: UInt32, _ node: inout Node, _ now: Instant
+  ) throws(ErrorCode) -> UInt64 {
+    try node.send(text.bytes, to: destination, now: now)
+  }
+
+  private func inbox(
+    _ request: borrowing ControlRequest, _ node: inout Node, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    if request.argumentCount == 0 { return messages(node, after: 0, &reply) }
+    if request.argument(0, is: "after"), let number = request.number(1) {
+      return messages(node, after: number, &reply)
+    }
+    guard request.argument(0, is: "ack"), request.argumentCount == 2 else { throw .badArgument }
+    let number = request.argument(1, is: "all") ? .max : request.number(1)
+    guard let number else { throw .badArgument }
+    reply.field("acknowledged", node.acknowledge(upTo: number))
+  }
+
+  /// As many messages as fit one reply; `inbox after SEQ` goes on.
+  private func messages(_ node: borrowing Node, after number: UInt64, _ reply: inout ControlReply) {
+    reply.beginRows()
+    for i in 0..<node.inbox.count {
+      let entry = node.inbox[i]
+      if entry.number <= number { continue }
+      reply.beginRow()
+      reply.field("seq", entry.number)
+      if entry.source == 0 { reply.field("from", "HUB") } else { nodeId("from", entry.source, &reply) }
+      time("time", entry.wallTimeMs, &reply)
+      let message = node.inbox.text(of: entry)
+      if ControlText.isClean(message) { reply.field("text", message) } else { reply.fieldHex("hex", message) }
+      if !reply.endRow() { break }
+    }
+    reply.endRows()
+  }
+
+  // MARK: Duties
+
+  private func mode(
+    _ request: borrowing ControlRequest, _ node: inout Node, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    var wanted = node.settings.duties
+    guard request.argumentCount % 2 == 0 else { throw .badArgument }
+    for i in stride(from: 0, to: request.argumentCount, by: 2) {
+      guard let duty = duty(named: request.argument(i)) else { throw .badArgument }
+      if request.argument(i + 1, is: "on") {
+        wanted.insert(duty)
+      } else if request.argument(i + 1, is: "off") {
+        wanted.remove(duty)
+      } else {
+        throw .badArgument
+      }
+    }
+    if request.argumentCount > 0 { node.setDuties(wanted) }
+    let names = Duties.names
+    for i in 0..<names.count { reply.field(names[i].name, word(for: names[i].duty, node)) }
+  }
+
+  private func duty(named word: RawSpan) -> Duties? {
+    let names = Duties.names
+    for i in 0..<names.count where word.elementsEqual(names[i].name) { return names[i].duty }
+    return nil
+  }
+
+  private func word(for duty: Duties, _ node: borrowing Node) -> StaticString {
+    if node.activeDuties.contains(duty) { return "on" }
+    if !node.settings.duties.contains(duty) { return "off" }
+    return node.policy.held.contains(duty) ? "held" : "refused"
+  }
+
+  // MARK: Peers
+
+  private func peers(_ node: borrowing Node, _ reply: inout ControlReply) {
+    reply.beginRows()
+    for i in 0..<node.hubs.count {
+      let hub = node.hubs[i]
+      reply.beginRow()
+      reply.field("kind", "hub")
+      nodeId("id", hub.id, &reply)
+      place("address", hub, &reply)
+      reply.field("state", i == node.hubIndex ? node.state.token : "standby")
+      reply.field("pinned", hub.isPinned)
+      reply.endRow()
+    }
+    reply.endRows()
+  }
+
+  // MARK: Values
+
+  /// `NOD<number>`; unknown for 0.
+  func nodeId(_ key: StaticString, _ id: UInt32, _ reply: inout ControlReply) {
+    if id == 0 { return reply.fieldUnknown(key) }
+    reply.field(key, scratch: &text) { appendNodeId(id, to: &$0) }
+  }
+
+  func place(_ key: StaticString, _ hub: HubEntry, _ reply: inout ControlReply) {
+    reply.field(key, scratch: &text) { hub.appendPlace(to: &$0) }
+  }
+
+  /// Wall time in UTC, unknown for 0.
+  func time(_ key: StaticString, _ milliseconds: UInt64, _ reply: inout ControlReply) {
+    if milliseconds == 0 { return reply.fieldUnknown(key) }
+    reply.field(key, scratch: &text) { ControlText.writeUtc(milliseconds, to: &$0) }
+  }
+
+  func duties(_ key: StaticString, _ duties: Duties, cause: HoldCause? = nil, _ reply: inout ControlReply) {
+    if duties.isEmpty { return reply.field(key, "") }
+    reply.field(key, scratch: &text) { text in
+      duties.append(to: &text)
+      guard let cause else { return }
+      text.append(":")
+      text.append(cause.token)
+    }
+  }
+}

@@ -1,0 +1,285 @@
+import Bounded
+import CSky
+import Node
+import Platform
+import SkyCrypto
+import Wire
+
+/// The daemon: joins the pure `Node` to the outside. One thread, one loop.
+///
+/// A turn: wait, serve what became ready, let the node's timers fire, do what the node asks for, tell what
+/// happened, ping the watchdog. Nothing in a turn waits for anybody.
+final class Daemon {
+  enum Token {
+    static let signals: UInt64 = 1
+    static let control: UInt64 = 2
+    static let firstClient: UInt64 = 16
+  }
+
+  let options: Options
+  var configuration: Configuration
+  var node: Node
+  let control: ControlServer
+  let telling: Telling
+  let link: Link
+  private(set) var heapAtReady: UInt64 = 0
+  private(set) var isReady = false
+  private(set) var startedAt = Clock.now
+  private var isStopping = false
+
+  private let loop: EventLoop
+  private let signals: SignalSource
+  private let listener: UnixListener
+  private var state: StateStore
+  private let sensors: Sensors
+  private let stall: Stall?
+  private var clientInterest = InlineArray<8, UInt32>(repeating: 0)
+  private var watchdogPingedAt = Instant(ms: 0)
+
+  init(options: Options, configuration: Configuration) throws(ErrorCode) {
+    self.options = options
+    self.configuration = configuration
+    telling = Telling(level: configuration.logLevel)
+    loop = try EventLoop()
+    signals = try SignalSource()
+    state = try StateStore(directory: options.stateDirectory ?? configuration.stateDirectory)
+    node = try Self.makeNode(configuration, &state)
+    listener = try Self.makeListener(options, configuration)
+    control = ControlServer(operateGroup: Self.operateGroup(configuration))
+    link = try Link(loop: loop)
+    try link.loadAuthorities(configuration.authorityFile)
+    sensors = Sensors()
+    stall = Stall.fromEnvironment()
+    try loop.add(signals.descriptor, token: Token.signals, .read)
+    try loop.add(listener.descriptor, token: Token.control, .read)
+  }
+
+  private static func makeNode(_ configuration: Configuration, _ state: inout StateStore) throws(ErrorCode) -> Node {
+    var settings = try NodeSettings(configuration)
+    var admission = try state.admission()
+    if admission.nodeId == 0, settings.ticket == nil { settings.ticket = try state.ticketCredential() }
+    if admission.ticket == nil, admission.nodeId == 0 { admission.ticket = settings.ticket }
+    var seed = Secret<32>()
+    try state.identitySeed(into: &seed)
+    var entropy = Secret<32>()
+    entropy.withMutableBytes { Entropy.fill($0) }
+    var agent = InlineArray<32, UInt8>(repeating: 0)
+    let name: StaticString = "skynod "
+    var length = 0
+    for part in [name, Version.text] {
+      for i in 0..<part.utf8CodeUnitCount where length < 32 {
+        agent[length] = part.utf8Start[i]
+        length += 1
+      }
+    }
+    let me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
+    return Node(seed: seed, entropy: entropy, me: me, settings: settings, admission: admission)
+  }
+
+  /// systemd's socket when there is one, else our own at the configured path.
+  private static func makeListener(_ options: Options, _ configuration: Configuration) throws(ErrorCode) -> UnixListener {
+    if options.controlSocket == nil {
+      for index in 0..<HandedOver.count where HandedOver.name(index).bytes.elementsEqual("control") {
+        return UnixListener(handedOver: HandedOver.descriptor(index))
+      }
+    }
+    let path = options.controlSocket ?? PathText(configuration.controlSocket.bytes)!
+    return try UnixListener(path: path, mode: 0o660)
+  }
+
+  private static func operateGroup(_ configuration: Configuration) -> UInt32? {
+    if let number = configuration.operateGroupId { return number }
+    guard let name = InlineText<253>(configuration.operateGroup.bytes) else { return nil }
+    return Files.group(named: name)
+  }
+
+  // MARK: Loop
+
+  /// Runs until told to stop; the exit status.
+  func run() throws(ErrorCode) -> Int32 {
+    node.handle(.systemClock(UInt64(max(0, Clock.wallMs))), now: Clock.now)
+    node.handle(.start, now: Clock.now)
+    settle(now: Clock.now)
+    telling.ready(node)
+    isReady = true
+    heapAtReady = sky_heap_read().allocations
+    while !isStopping {
+      try loop.wait(until: nextDeadline)
+      let now = Clock.now
+      for index in 0..<loop.count { serve(loop[index], now: now) }
+      if now >= node.nextDeadline, stall != .timers { node.handle(.tick, now: now) }
+      if now >= link.deadline || now >= link.probeDeadline { driveLink(now: now) }
+      settle(now: now)
+      ping(now: now)
+    }
+    control.closeAll()
+    telling.stopped()
+    return 0
+  }
+
+  private var nextDeadline: Instant {
+    min(min(node.nextDeadline, telling.watchdogDeadline), min(link.deadline, link.probeDeadline))
+  }
+
+  private func serve(_ event: Event, now: Instant) {
+    switch event.token {
+    case Token.signals: takeSignals(now: now)
+    case Token.control:
+      stall?.reached(.control)
+      while let index = control.accept(from: listener.descriptor, now: now) { watchClient(index) }
+    case Link.token: driveLink(now: now)
+    case Link.probeToken: driveLink(now: now)
+    default:
+      let index = Int(event.token - Token.firstClient)
+      guard index >= 0, index < control.slotCount, control.descriptor(index) >= 0 else { return }
+      control.handle(
+        index, readable: event.isReadable, writable: event.isWritable, hungUp: event.isHangup, now: now, handler: self)
+    }
+  }
+
+  private func takeSignals(now: Instant) {
+    while let signal = signals.next() {
+      switch signal {
+      case .terminate: drain(now: now)
+      case .reload: _ = reload(now: now)
+      case .child: break
+      }
+    }
+  }
+
+  /// Dials, reads and lets the node work on what came.
+  private func driveLink(now: Instant) {
+    stall?.reached(.link)
+    if let reachable = link.stepProbe(now: now) { node.handle(.probeResult(reachable: reachable), now: now) }
+    do throws(ErrorCode) {
+      if let exporter = try link.step(now: now) {
+        node.handle(.linkUp(exporter: exporter, entropy: Entropy.bytes()), now: now)
+      }
+      guard link.isConnected else { return }
+      var more = true
+      while more, link.isConnected {
+        more = try link.read(into: &node.session)
+        node.handle(.linkBytes, now: now)
+        // A full input that the node did not empty has no room: the node is closing.
+        if more, node.session.input.space == 0 { return }
+      }
+    } catch {
+      // What came before the end still counts: a refusal's name matters more than "closed".
+      node.handle(.linkBytes, now: now)
+      node.handle(.linkDown(error), now: now)
+    }
+  }
+
+  /// Does what the node asks for until it asks for nothing, sends what it wrote, tells what happened.
+  func settle(now: Instant) {
+    while let action = node.nextAction() { perform(action, now: now) }
+    do throws(ErrorCode) { try link.flush(&node.session) } catch {
+      node.handle(.linkDown(error), now: now)
+      while let action = node.nextAction() { perform(action, now: now) }
+    }
+    while let notice = node.nextNotice() { telling.tell(notice, node, control, now: now) }
+    for index in 0..<control.slotCount { watchClient(index) }
+  }
+
+  private func perform(_ action: Node.Action, now: Instant) {
+    do throws(ErrorCode) {
+      switch action {
+      case .connect(let index): try link.connect(to: node.hubs[index], now: now)
+      case .probe(let index): try link.probe(node.hubs[index], now: now)
+      case .disconnect: link.disconnect(&node.session)
+      case .sampleVitals:
+        stall?.reached(.sensors)
+        node.handle(.systemClock(UInt64(max(0, Clock.wallMs))), now: now)
+        node.handle(.vitals(sensors.sample()), now: now)
+      case .persist:
+        do throws(ErrorCode) { try state.write(node.admission) } catch { telling.stateNotWritten(error) }
+      case .stop: isStopping = true
+      }
+    } catch {
+      if case .probe = action {
+        node.handle(.probeResult(reachable: false), now: now)
+      } else {
+        node.handle(.linkDown(error), now: now)
+      }
+    }
+  }
+
+  /// Brings the loop's interest in a client up to date.
+  private func watchClient(_ index: Int) {
+    let descriptor = control.descriptor(index)
+    guard descriptor >= 0 else {
+      clientInterest[index] = 0
+      return
+    }
+    let wanted = control.interest(index)
+    var interest = Interest()
+    if wanted.read { interest.insert(.read) }
+    if wanted.write { interest.insert(.write) }
+    let token = Token.firstClient + UInt64(index)
+    let key = UInt32(descriptor) << 2 | interest.rawValue
+    guard clientInterest[index] != key else { return }
+    clientInterest[index] = key
+    // The descriptor may be the number of an earlier client of the slot, which left the loop by closing.
+    loop.remove(descriptor)
+    do throws(ErrorCode) {
+      try loop.add(descriptor, token: token, interest)
+    } catch { telling.internalTrouble("a control client cannot be watched") }
+  }
+
+  // MARK: Watchdog
+
+  /// Pings only after a turn in which every part kept its own deadlines.
+  private func ping(now: Instant) {
+    let timersKept = node.nextDeadline > now
+    let linkKept = link.deadline > now || link.deadline == .never
+    if timersKept, linkKept { telling.ping(now: now) }
+  }
+
+  // MARK: Requests from outside
+
+  func drain(now: Instant) {
+    telling.stopping()
+    node.handle(.drain, now: now)
+  }
+
+  /// Reads the configuration again. The old one stays in force when the new one is wrong.
+  func reload(now: Instant) -> ErrorCode? {
+    telling.reloading()
+    defer { telling.reloaded(node) }
+    switch loadConfiguration(options) {
+    case .failure(let error, let describe):
+      telling.configurationRefused(describe)
+      return error
+    case .success(let fresh):
+      do throws(ErrorCode) {
+        let settings = try NodeSettings(fresh)
+        try link.loadAuthorities(fresh.authorityFile)
+        if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
+        configuration = fresh
+        node.reload(settings, now: now)
+        settle(now: now)
+        return nil
+      } catch { return error }
+    }
+  }
+}
+
+/// A test switch: makes one part hang after READY, so that the watchdog's work can be seen. Set in the
+/// service's environment only.
+enum Stall: Equatable {
+  case link, control, timers, sensors
+
+  static func fromEnvironment() -> Stall? {
+    guard let name: InlineText<16> = Process.environment("SKYNOD_STALL") else { return nil }
+    if name.bytes.elementsEqual("link") { return .link }
+    if name.bytes.elementsEqual("control") { return .control }
+    if name.bytes.elementsEqual("timers") { return .timers }
+    if name.bytes.elementsEqual("sensors") { return .sensors }
+    return nil
+  }
+
+  /// Hangs when this part is the one to hang.
+  func reached(_ part: Stall) {
+    while self == part { sky_cli_sleep_ms(1_000) }
+  }
+}

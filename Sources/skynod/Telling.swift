@@ -1,0 +1,176 @@
+import Bounded
+import Node
+import Platform
+import SkyCrypto
+import Wire
+
+/// Everything the daemon says of its own accord: journal entries, systemd's status line and watchdog, events
+/// for `watch`. It decides nothing.
+final class Telling {
+  private let journal = Journal(identifier: "skynod")
+  private let notifier = Notifier()
+  private var line = TextBuffer(capacity: 512)
+  private var level: Configuration.LogLevel
+  private var pingedAt = Instant(ms: 0)
+
+  init(level: Configuration.LogLevel) {
+    self.level = level
+    say(.started, .info, "starting, version ", Version.text)
+  }
+
+  // MARK: Watchdog
+
+  /// When a turn is needed for the watchdog alone: half its time after the last ping.
+  var watchdogDeadline: Instant {
+    guard let period = notifier.watchdogMs else { return .never }
+    return pingedAt + period / 2
+  }
+
+  /// Pings when a quarter of the watchdog's time has gone by: heartbeats usually carry the ping, so that it
+  /// costs no wake-up of its own.
+  func ping(now: Instant) {
+    guard let period = notifier.watchdogMs, now.since(pingedAt) >= period / 4 else { return }
+    notifier.watchdog()
+    pingedAt = now
+  }
+
+  // MARK: Service
+
+  func ready(_ node: borrowing Node) {
+    pingedAt = Clock.now
+    composeStatus(node)
+    line.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
+    say(.ready, .info, "ready", "")
+  }
+
+  func reloading() { notifier.reloading() }
+
+  func reloaded(_ node: borrowing Node) {
+    composeStatus(node)
+    line.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
+    say(.reloaded, .info, "configuration read again", "")
+  }
+
+  func stopping() {
+    notifier.stopping()
+    say(.draining, .info, "saying goodbye", "")
+  }
+
+  func stopped() { say(.stopped, .info, "stopped", "") }
+
+  func configurationRefused(_ description: InlineText<400>) {
+    line.removeAll()
+    line.append("the old configuration stays in force: ")
+    line.append(description)
+    send(.configurationError, .error)
+  }
+
+  func needsRestart(_ key: Configuration.Key) {
+    say(.reloaded, .warning, "a restart is needed for the change of ", key.name)
+  }
+
+  func stateNotWritten(_ error: ErrorCode) {
+    say(.stateNotWritten, .error, "the state could not be written: ", error.sentence)
+  }
+
+  func internalTrouble(_ what: StaticString) { say(.internalTrouble, .error, what, "") }
+
+  // MARK: Notices of the node
+
+  func tell(_ notice: Node.Notice, _ node: borrowing Node, _ control: ControlServer, now: Instant) {
+    switch notice {
+    case .state(let state):
+      control.publish(.state) { $0.field("state", state.token) }
+      if state == .online { logOnline(node) }
+      composeStatus(node)
+      line.withUnsafeBytes { notifier.status(RawSpan(_unsafeBytes: $0)) }
+    case .linkError(let code):
+      control.publish(.link) {
+        $0.field("error", code.token)
+        $0.field("number", UInt64(code.number))
+      }
+      say(code.needsPerson ? .refused : .offline, code.needsPerson ? .error : .warning, "link: ", code.sentence)
+    case .joined(let id):
+      control.publish(.link) { $0.field("joined", UInt64(id)) }
+      line.removeAll()
+      line.append("admitted as ")
+      appendNodeId(id, to: &line)
+      send(.joined, .notice)
+    case .hub(let index):
+      control.publish(.link) { $0.field("hub", UInt64(index)) }
+    case .heartbeatAcked(let rtt):
+      control.publish(.link) { $0.field("rtt_ms", rtt) }
+    case .rekeyed(let renewals):
+      control.publish(.key) { $0.field("renewals", UInt64(renewals)) }
+      say(.rekeyed, .debug, "link keys renewed", "")
+    case .message(let number, let source):
+      control.publish(.message) {
+        $0.field("number", number)
+        $0.field("source", UInt64(source))
+      }
+    case .receipt(let sequence, let failure):
+      control.publish(.delivery) {
+        $0.field("seq", sequence)
+        $0.field("result", failure?.token ?? "delivered")
+      }
+    case .duties(let active, let held):
+      control.publish(.duty) {
+        $0.field("active", UInt64(active.rawValue))
+        $0.field("held", UInt64(held.rawValue))
+      }
+      logDuties(active, held)
+    case .clockFromHub:
+      control.publish(.clock) { $0.field("clock", "hub") }
+      say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
+    }
+  }
+
+  private func logOnline(_ node: borrowing Node) {
+    line.removeAll()
+    line.append("online at ")
+    if let hub = node.hub { hub.appendPlace(to: &line) }
+    send(.online, .info)
+  }
+
+  private func logDuties(_ active: Duties, _ held: Duties) {
+    line.removeAll()
+    line.append("duties: ")
+    active.append(to: &line)
+    line.append("; held back: ")
+    held.append(to: &line)
+    send(.dutiesChanged, .notice)
+  }
+
+  /// The line of `systemctl status`: state, id, hub, and what to do when something is wrong.
+  private func composeStatus(_ node: borrowing Node) {
+    line.removeAll()
+    line.append(node.state.token)
+    if node.nodeId != 0 {
+      line.append(" as ")
+      appendNodeId(node.nodeId, to: &line)
+    }
+    if let hub = node.hub {
+      line.append(node.state == .online ? " at " : ", hub ")
+      hub.appendPlace(to: &line)
+    }
+    if let error = node.lastError {
+      line.append(": ")
+      line.append(error.sentence)
+    }
+  }
+
+  // MARK: Entries
+
+  private func say(_ message: JournalMessage, _ priority: LogPriority, _ text: StaticString, _ more: StaticString) {
+    line.removeAll()
+    line.append(text)
+    line.append(more)
+    send(message, priority)
+  }
+
+  private func send(_ message: JournalMessage, _ priority: LogPriority) {
+    guard priority.rawValue <= level.rawValue else { return }
+    line.withUnsafeBytes { journal.begin(message, priority, RawSpan(_unsafeBytes: $0)) }
+    journal.send()
+  }
+}
