@@ -62,11 +62,12 @@ public final class HubServer {
   private var drainEndsAt = Instant.never
   private let startedAt = Clock.now
 
-  /// Binds the sockets. Nodes can connect from here on; they are served by `run`.
+  /// Makes the admin socket. Nodes that connect to `listener` are served by `run`.
   ///
   /// - Parameter reloadContext: makes the TLS identity, now and again at SIGHUP.
   public init(
-    core: HubCore, directory: DataDirectory, log: HubLog, notify: @escaping (HubNotice) -> Void,
+    core: HubCore, listener: TcpListener, directory: DataDirectory, log: HubLog,
+    notify: @escaping (HubNotice) -> Void,
     reloadContext: @escaping () throws(HubError) -> TlsContext
   ) throws(HubError) {
     self.core = core
@@ -74,31 +75,31 @@ public final class HubServer {
     self.notify = notify
     self.reloadContext = reloadContext
     context = try reloadContext()
-    let place = core.configuration.listen
-    guard let host = InlineText<253>(place.host), let address = Address(host, port: place.port) else {
-      throw HubError(
-        .badConfiguration, "--listen \(place.text): not an address", hint: "give an IPv4 or IPv6 address, not a name")
-    }
     do throws(ErrorCode) {
       loop = try EventLoop()
       signals = try SignalSource()
     } catch { throw HubError(.internalError, "the event loop cannot be made") }
-    do throws(ErrorCode) { listener = try TcpListener(at: address) } catch {
+    self.listener = listener
+    admin = try AdminServer(directory, loop: loop, firstToken: Token.adminFirst)
+    do throws(ErrorCode) {
+      try loop.add(listener.descriptor, token: Token.listener, .read)
+      try loop.add(signals.descriptor, token: Token.signals, .read)
+      try loop.add(admin.descriptor, token: Token.admin, .read)
+    } catch { throw HubError(.internalError, "the event loop refuses a descriptor") }
+  }
+
+  /// Listens at `place`; `badConfiguration` says why not.
+  public static func bind(_ place: HostPort) throws(HubError) -> TcpListener {
+    guard let host = InlineText<253>(place.host), let address = Address(host, port: place.port) else {
+      throw HubError(
+        .badConfiguration, "--listen \(place.text): not an address", hint: "give an IPv4 or IPv6 address, not a name")
+    }
+    do throws(ErrorCode) { return try TcpListener(at: address) } catch {
       throw HubError(
         .badConfiguration, "cannot listen on \(place.text): \(DataDirectory.reason())",
         hint: "is another program using the port? ss -ltnp shows it")
     }
-    admin = try AdminServer(directory, loop: loop, firstToken: Token.adminFirst)
-    do throws(ErrorCode) {
-      try loop.add(listener!.descriptor, token: Token.listener, .read)
-      try loop.add(signals.descriptor, token: Token.signals, .read)
-      try loop.add(admin.descriptor, token: Token.admin, .read)
-    } catch { throw HubError(.internalError, "the event loop refuses a descriptor") }
-    if let bound = listener?.address { core.status.listen = HostPort(host: bound.text.string, port: bound.port).text }
   }
-
-  /// The port that nodes connect to; of interest when the kernel chose it.
-  public var port: UInt16 { listener?.address?.port ?? 0 }
 
   /// Serves until SIGTERM and the end of draining.
   public func run() throws(HubError) {

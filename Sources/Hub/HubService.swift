@@ -18,6 +18,10 @@ public enum HubService {
     let lock = try directory.lockForServing()
     defer { close(lock) }
     let registry = try directory.openRegistry(busyTimeoutMs: 1_000)
+    let listener = try HubServer.bind(configuration.listen)
+    if let bound = listener.address {
+      configuration.listen = HostPort(host: bound.text.string, port: bound.port)
+    }
     configuration.advertise = advertise ?? guessedPlace(configuration.listen)
     try registry.setAdvertised(configuration.advertise)
     let keys = try HubKeys(in: directory)
@@ -30,7 +34,7 @@ public enum HubService {
     ) { UInt64(max(0, Clock.wallMs)) }
     seed.wipe()
     let notifier = ServiceNotifier()
-    let server = try HubServer(core: core, directory: directory, log: log, notify: notifier.tell) {
+    let server = try HubServer(core: core, listener: listener, directory: directory, log: log, notify: notifier.tell) {
       () throws(HubError) in try HubKeys(in: directory).tlsContext(expecting: pin)
     }
     log.line(

@@ -22,6 +22,7 @@ struct Table {
 /// Prints a value as indented JSON with sorted keys, so that two runs compare.
 func printJson(_ value: some Encodable) throws {
   let encoder = JSONEncoder()
+  encoder.keyEncodingStrategy = .convertToSnakeCase
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
   print(String(decoding: try encoder.encode(value), as: UTF8.self))
 }

@@ -10,16 +10,16 @@ struct Skyhub: ParsableCommand {
     abstract: "Admits light nodes to a swarm, gives them ids and carries messages between them.",
     discussion: """
       A first hub:
-        skyhub serve --advertise hub.example.org:7443    (or: systemctl enable --now skyhub)
-        skyhub token                                     prints a ticket
-        skynodctl join TICKET                            on the board
-        skyhub nodes                                     shows it
+        skyhub serve --advertise hub.example.org:7443
+        skyhub token              prints a ticket
+        skynodctl join TICKET     on the board
+        skyhub nodes              shows it
 
-      Everything is kept in one data directory (--data, or SKYHUB_DATA). Commands work on it directly, so
-      most of them need no running hub; run them as the hub's user or as root.
+      Everything is kept in one data directory (--data, or SKYHUB_DATA). Most commands work on it directly and \
+      need no running hub. Run them as the hub's user or as root.
 
-      Exit status: 0 done, 64 usage, 70 internal error, 78 configuration, 69 no hub is running, otherwise
-      the number of the error (see skyhub(1)).
+      Exit status: 0 done, 64 usage, 69 no hub is running, 70 internal error, 78 configuration; otherwise the \
+      number of the error, see skyhub(1).
       """,
     version: "skyhub \(Version.text)",
     subcommands: [

@@ -6,17 +6,12 @@ import Wire
 
 struct TokenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "token", abstract: "Make, list and revoke join tokens.",
-    subcommands: [TokenMake.self, TokenList.self, TokenRevoke.self], defaultSubcommand: TokenMake.self)
-}
-
-struct TokenMake: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "make", abstract: "Make a token and print its ticket (this is what skyhub token does).",
+    commandName: "token", abstract: "Make a join token and print its ticket; list and revoke tokens.",
     discussion: """
-      The ticket is one line: where the hub is, how to recognise it, and the token. Whoever has it can join,
-      so hand it over like a password. On the board: skynodctl join TICKET.
-      """)
+      The ticket is one line: where the hub is, how to recognise it, and the token. Whoever has it can join, so \
+      hand it over like a password. On the board: skynodctl join TICKET.
+      """,
+    subcommands: [TokenList.self, TokenRevoke.self])
 
   @OptionGroup var data: DataOption
   @OptionGroup var output: JsonOption
@@ -28,6 +23,9 @@ struct TokenMake: ParsableCommand {
   var label = ""
   @Option(help: ArgumentHelp("Where nodes find the hub, if not where serve says.", valueName: "host:port"))
   var advertise: HostPort?
+
+  @Flag(help: "Print the ticket and nothing else.")
+  var ticketOnly = false
 
   func validate() throws {
     guard (1...Registry.tokenUsesMaximum).contains(uses) else {
@@ -53,7 +51,14 @@ struct TokenMake: ParsableCommand {
       id: Data(token.id), verifier: Data(NewToken.verifier(of: token.secret)), uses: uses, expiresAt: expiresAt,
       label: label, now: now)
     let ticket = token.ticket(for: hub)
-    guard output.json else { return print(ticket) }
+    guard output.json else {
+      print(ticket)
+      if !ticketOnly {
+        let nodes = uses == 1 ? "one node" : "\(uses) nodes"
+        printError("Good for \(nodes) until \(timestamp(expiresAt)). On the board: skynodctl join TICKET")
+      }
+      return
+    }
     try printJson(
       MadeToken(
         id: Data(token.id).hex, ticket: ticket, uses: uses, expiresAt: timestamp(expiresAt), label: label,
