@@ -60,6 +60,9 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "skyprobe", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
 ]
 var dependencies: [Package.Dependency] = []
 
@@ -96,6 +99,9 @@ if !embedded {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+    .testTarget(
+      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+      swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "NodeTests",
       dependencies: [

@@ -148,29 +148,26 @@ public final class Sensors {
 
   private func starts(with text: StaticString) -> Bool {
     let count = text.utf8CodeUnitCount
-    return file.count >= count && Self.matches(file.bytes, at: 0, text)
+    return file.count >= count && file.holds(text, at: 0)
   }
 
   private func number(after label: StaticString, scale: Int64 = 1) -> Int64? {
     let count = label.utf8CodeUnitCount
     var at = 0
     while at + count <= file.count {
-      if Self.matches(file.bytes, at: at, label) { return number(from: at + count, scale: scale) }
+      if file.holds(label, at: at) { return number(from: at + count, scale: scale) }
       at += 1
     }
     return nil
   }
 
-  private static func matches(_ bytes: RawSpan, at start: Int, _ text: StaticString) -> Bool {
-    bytes.extracting(start..<(start + text.utf8CodeUnitCount)).elementsEqual(text)
-  }
-
   private func number(scale: Int64) -> Int64? { number(from: 0, scale: scale) }
 
   /// A decimal number with optional sign and fraction, times `scale`, rounded down; nil when there is none.
-  private func number(from start: Int, scale: Int64) -> Int64? { Self.number(file.bytes, from: start, scale: scale) }
+  private func number(from start: Int, scale: Int64) -> Int64? { Self.number(file, from: start, scale: scale) }
 
-  private static func number(_ text: RawSpan, from start: Int, scale: Int64) -> Int64? {
+  private static func number(_ file: borrowing ByteQueue, from start: Int, scale: Int64) -> Int64? {
+    let text = file.bytes
     var at = start
     while at < text.byteCount, text[at] == 0x20 || text[at] == 0x09 { at += 1 }
     var negative = false
@@ -202,5 +199,11 @@ public final class Sensors {
   private static func decimalDigit(_ byte: UInt8) -> Int64? {
     let digit = byte &- UInt8(ascii: "0")
     return digit < 10 ? Int64(digit) : nil
+  }
+}
+
+extension ByteQueue {
+  fileprivate func holds(_ text: StaticString, at start: Int) -> Bool {
+    bytes.extracting(start..<(start + text.utf8CodeUnitCount)).elementsEqual(text)
   }
 }

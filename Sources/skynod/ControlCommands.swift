@@ -14,7 +14,7 @@ struct ControlContext {
   var allocationsAtReady: UInt64
 }
 
-/// Maps the verbs of the control socket to the node. `reload` is the daemon's own and not handled here.
+/// Maps the verbs of the control socket to the node. `reload` and `drain` are the daemon's own and not handled here.
 ///
 /// Not the server: roles and the form of requests were checked before. Makes its buffer once.
 final class ControlCommands {
@@ -33,8 +33,7 @@ final class ControlCommands {
       case .mode: try mode(request, &node, &reply)
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
-      case .drain: node.handle(.drain, now: context.now)
-      case .reload, .watch, .version, .json, .help, .quit: throw .unknownCommand
+      case .drain, .reload, .watch, .version, .json, .help, .quit: throw .unknownCommand
       }
     } catch {
       reply.error(error)
@@ -51,6 +50,7 @@ final class ControlCommands {
     reply.fieldHex("fingerprint", fingerprint.raw)
     let key = node.identity.publicKey
     reply.fieldHex("public_key", key.raw)
+    reply.field("address", scratch: &text) { Identity.appendAddress(of: key, to: &$0) }
   }
 
   private func join(

@@ -9,7 +9,7 @@ import Wire
 ///
 /// A turn: wait, serve what became ready, let the node's timers fire, do what the node asks for, tell what
 /// happened, ping the watchdog. Nothing in a turn waits for anybody.
-final class Daemon {
+final class Daemon: ControlHandler {
   enum Token {
     static let signals: UInt64 = 1
     static let control: UInt64 = 2
@@ -22,6 +22,7 @@ final class Daemon {
   let control: ControlServer
   let telling: Telling
   let link: Link
+  private let commands = ControlCommands()
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
   private(set) var startedAt = Clock.now
@@ -177,7 +178,7 @@ final class Daemon {
       node.handle(.linkDown(error), now: now)
       while let action = node.nextAction() { perform(action, now: now) }
     }
-    while let notice = node.nextNotice() { telling.tell(notice, node, control, now: now) }
+    while let notice = node.nextNotice() { telling.tell(notice, node, control) }
     for index in 0..<control.slotCount { watchClient(index) }
   }
 
@@ -237,13 +238,24 @@ final class Daemon {
 
   // MARK: Requests from outside
 
-  func drain(now: Instant) {
+  func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply) {
+    let now = Clock.now
+    switch request.verb {
+    case .reload: if let error = reload(now: now) { reply.error(error) }
+    case .drain: drain(now: now)
+    default:
+      let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
+      commands.handle(request, node: &node, context: context, reply: &reply)
+    }
+  }
+
+  private func drain(now: Instant) {
     telling.stopping()
     node.handle(.drain, now: now)
   }
 
   /// Reads the configuration again. The old one stays in force when the new one is wrong.
-  func reload(now: Instant) -> ErrorCode? {
+  private func reload(now: Instant) -> ErrorCode? {
     telling.reloading()
     defer { telling.reloaded(node) }
     switch loadConfiguration(options) {
@@ -257,7 +269,6 @@ final class Daemon {
         if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
         configuration = fresh
         node.reload(settings, now: now)
-        settle(now: now)
         return nil
       } catch { return error }
     }

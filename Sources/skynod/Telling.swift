@@ -10,6 +10,7 @@ final class Telling {
   private let journal = Journal(identifier: "skynod")
   private let notifier = Notifier()
   private var line = TextBuffer(capacity: 512)
+  private var eventText = TextBuffer(capacity: 512)
   private var level: Configuration.LogLevel
   private var pingedAt = Instant(ms: 0)
 
@@ -77,51 +78,24 @@ final class Telling {
 
   // MARK: Notices of the node
 
-  func tell(_ notice: Node.Notice, _ node: borrowing Node, _ control: ControlServer, now: Instant) {
+  func tell(_ notice: Node.Notice, _ node: borrowing Node, _ control: ControlServer) {
+    control.publish(notice, hub: node.hub, text: &eventText)
     switch notice {
     case .state(let state):
-      control.publish(.state) { $0.field("state", state.token) }
       if state == .online { logOnline(node) }
       composeStatus(node)
       line.withUnsafeBytes { notifier.status(RawSpan(_unsafeBytes: $0)) }
     case .linkError(let code):
-      control.publish(.link) {
-        $0.field("error", code.token)
-        $0.field("number", UInt64(code.number))
-      }
       say(code.needsPerson ? .refused : .offline, code.needsPerson ? .error : .warning, "link: ", code.sentence)
     case .joined(let id):
-      control.publish(.link) { $0.field("joined", UInt64(id)) }
       line.removeAll()
       line.append("admitted as ")
       appendNodeId(id, to: &line)
       send(.joined, .notice)
-    case .hub(let index):
-      control.publish(.link) { $0.field("hub", UInt64(index)) }
-    case .heartbeatAcked(let rtt):
-      control.publish(.link) { $0.field("rtt_ms", rtt) }
-    case .rekeyed(let renewals):
-      control.publish(.key) { $0.field("renewals", UInt64(renewals)) }
-      say(.rekeyed, .debug, "link keys renewed", "")
-    case .message(let number, let source):
-      control.publish(.message) {
-        $0.field("number", number)
-        $0.field("source", UInt64(source))
-      }
-    case .receipt(let sequence, let failure):
-      control.publish(.delivery) {
-        $0.field("seq", sequence)
-        $0.field("result", failure?.token ?? "delivered")
-      }
-    case .duties(let active, let held):
-      control.publish(.duty) {
-        $0.field("active", UInt64(active.rawValue))
-        $0.field("held", UInt64(held.rawValue))
-      }
-      logDuties(active, held)
-    case .clockFromHub:
-      control.publish(.clock) { $0.field("clock", "hub") }
-      say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
+    case .rekeyed: say(.rekeyed, .debug, "link keys renewed", "")
+    case .duties(let active, let held): logDuties(active, held)
+    case .clockFromHub: say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
+    case .hub, .heartbeatAcked, .message, .receipt: break
     }
   }
 
