@@ -77,11 +77,24 @@ if !embedded && fuzzer == nil {
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ]
   targets += [
+    .target(
+      name: "Hub",
+      dependencies: [
+        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common),
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        "Hub", "Bounded", "Wire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "HubTests",
+      dependencies: [
+        "Hub", "skyhub", "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),

@@ -1,0 +1,169 @@
+import Bounded
+import Foundation
+import Node
+import Wire
+
+/// What flows over an established link: heartbeats, messages, receipts.
+extension HubCore {
+  func handle(_ frame: FrameHeader, on link: HubLink, now: Instant) {
+    guard let id = link.nodeId else { return }
+    switch frame.kind {
+    case .heartbeat: beat(frame, on: link, id, now: now)
+    case .message: route(frame, from: link, id, now: now)
+    case .pong:
+      if link.probe == frame.sequence {
+        link.probe = nil
+        live.answered(link.id, now: now)
+      }
+    case .receipt: takeReceipt(frame, from: link, id, now: now)
+    default: close(link, .unexpectedRecord, now: now)
+    }
+  }
+
+  private func beat(_ frame: FrameHeader, on link: HubLink, _ id: UInt32, now: Instant) {
+    do throws(ErrorCode) {
+      sightings.heard(id, try Heartbeat(decoding: link.session.body), at: wallSeconds)
+    } catch {
+      return close(link, error, now: now)
+    }
+    scheduleSightings(now: now)
+    status.heartbeats += 1
+    scratch.consume(scratch.count)
+    scratch.append(bigEndian: wallClockMs())
+    send(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), scratch, to: link, now: now)
+  }
+
+  private func route(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
+    switch Router.decide(frame, from: id, live: live) {
+    case .refuse(let code):
+      log.line(.warning, "\(describe(link)): \(code.sentence)")
+      close(link, code, now: now)
+    case .undeliverable(let code):
+      status.messagesUnreachable += 1
+      receipt(for: frame, to: link, failure: code, now: now)
+    case .keep:
+      receipt(for: frame, to: link, failure: keep(link.session.body, from: id, now: now), now: now)
+    case .deliver(let target):
+      // A copy, because a node may write to itself: its session cannot be read and written at once.
+      fillScratch(link.session.body)
+      // What became of it the destination says itself, end to end; the hub only says what it cannot do.
+      if let failure = forward(frame, to: target, now: now) {
+        receipt(for: frame, to: link, failure: failure, now: now)
+      }
+    }
+  }
+
+  /// A node's word on a message it was sent: handed on, or taken when the hub itself was the sender.
+  private func takeReceipt(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
+    guard frame.source == id else { return close(link, .spoofedSource, now: now) }
+    fillScratch(link.session.body)
+    do throws(ErrorCode) {
+      let receipt = try Receipt(decoding: scratch.bytes)
+      if frame.destination == 0 { return resolve(receipt, from: id) }
+    } catch {
+      return close(link, error, now: now)
+    }
+    guard let target = live.link(of: frame.destination).flatMap({ self.link($0) }) else { return }
+    var onward = frame
+    onward.hops &+= 1
+    // Without room for it the sender hears nothing and counts the message as lost in time.
+    _ = put(onward, scratch, to: target, now: now)
+  }
+
+  private func fillScratch(_ body: RawSpan) {
+    scratch.consume(scratch.count)
+    scratch.append(body)
+  }
+
+  /// Hands on the body in `scratch`. Nil when it is in the destination's link.
+  private func forward(_ frame: FrameHeader, to target: LinkId, now: Instant) -> ErrorCode? {
+    guard let link = self.link(target) else { return .unreachable }
+    var onward = frame
+    onward.hops += 1
+    let failure = put(onward, scratch, to: link, now: now)
+    if failure == nil { status.messagesRouted += 1 } else { status.messagesUnreachable += 1 }
+    return failure
+  }
+
+  /// Nil when there was room in the inbox.
+  private func keep(_ body: RawSpan, from id: UInt32, now: Instant) -> ErrorCode? {
+    guard body.byteCount <= Limits.messageBytes else { return .tooLong }
+    guard kept.count < Self.inboxPending else { return .full }
+    kept.append((wallSeconds, id, Data(copying: body)))
+    status.messagesKept += 1
+    if keptDue == .never { keptDue = now + Self.inboxFlushMs }
+    wake(at: keptDue)
+    return nil
+  }
+
+  private func receipt(for frame: FrameHeader, to link: HubLink, failure: ErrorCode?, now: Instant) {
+    scratch.consume(scratch.count)
+    _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
+    send(
+      FrameHeader(kind: .receipt, source: frame.destination, destination: frame.source, sequence: frame.sequence),
+      scratch, to: link, now: now)
+  }
+
+  /// Sends what belongs to the session; `process` has seen to it that there is room.
+  func send(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) {
+    do throws(ErrorCode) {
+      try link.session.send(frame, body: body.bytes, now: now)
+      touch(link)
+    } catch {
+      close(link, error, now: now)
+    }
+  }
+
+  /// Sends what may be refused: leaves the reserve free. Nil when it went in.
+  private func put(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) -> ErrorCode? {
+    guard link.session.output.space >= Session.recordBytes(body: body.count) + Self.outputReserve else {
+      return .full
+    }
+    do throws(ErrorCode) {
+      try link.session.send(frame, body: body.bytes, now: now)
+      touch(link)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  // MARK: Messages from the hub itself
+
+  /// Sends text; what becomes of it comes later through `takeSendResults`, with this sequence.
+  /// Fails at once when it cannot go out.
+  func sendText(_ text: String, to id: UInt32, now: Instant) -> (sequence: UInt64, failure: ErrorCode?) {
+    let sequence = drawSequence()
+    guard let target = live.link(of: id) else { return (sequence, .unreachable) }
+    guard sends.count < Self.sendsPending else { return (sequence, .busy) }
+    let body = Data(text.utf8)
+    body.withUnsafeBytes { fillScratch($0.bytes) }
+    let frame = FrameHeader(kind: .message, source: 0, destination: id, sequence: sequence)
+    let failure = forward(frame, to: target, now: now)
+    if failure == nil {
+      sends[sequence] = PendingSend(to: id, deadline: now + Limits.receiptTimeoutMs)
+      wake(at: now + Limits.receiptTimeoutMs)
+    }
+    return (sequence, failure)
+  }
+
+  private func resolve(_ receipt: Receipt, from id: UInt32) {
+    guard let pending = sends[receipt.sequence], pending.to == id else { return }
+    sends[receipt.sequence] = nil
+    sendResults.append(SendReceipt(to: id, sequence: receipt.sequence, failure: receipt.failure))
+  }
+
+  func expireSends(now: Instant) {
+    for (sequence, pending) in sends where pending.deadline <= now {
+      sends[sequence] = nil
+      sendResults.append(SendReceipt(to: pending.to, sequence: sequence, failure: .timeout))
+    }
+  }
+
+  /// Answers to `sendText` since the last call.
+  func takeSendResults() -> [SendReceipt] {
+    guard !sendResults.isEmpty else { return [] }
+    defer { sendResults.removeAll() }
+    return sendResults
+  }
+}

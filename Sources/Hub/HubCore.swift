@@ -1,0 +1,428 @@
+import Bounded
+import Foundation
+import Node
+import SkyCrypto
+import Wire
+
+/// The hub without its sockets: sessions, admission, clone policy, routing, deadlines.
+///
+/// Bytes come in through `link.session.input` and go out of `link.session.output`; time is an argument.
+/// Order of calls for a connection: `open`, `secured` once TLS is up, `process` whenever `input` has grown,
+/// `lost` when the stream is gone. After any call the links in `takeTouched()` have output to send or want
+/// to be closed. `tick` is due at `nextDeadline`.
+///
+/// Invariant: every link in `live` is online and has that node id.
+public final class HubCore {
+  /// Frames taken from one link before the others have their turn.
+  static let framesPerTurn = 64
+  /// Kept free in every link's output for replies of the session itself: a rekey reply, a pong, a close.
+  static let outputReserve = 2_048
+  /// Messages for the hub that wait for the next commit.
+  static let inboxPending = 256
+  static let inboxFlushMs: UInt64 = 1_000
+  /// Texts sent by hand that wait for their receipts.
+  static let sendsPending = 64
+
+  struct PendingSend {
+    let to: UInt32
+    let deadline: Instant
+  }
+
+  public let configuration: HubConfiguration
+  let registry: Registry
+  let log: HubLog
+  private let identity: Identity
+  private let hubs: HubList
+  let wallClockMs: () -> UInt64
+  var random: Drbg
+  var links: [HubLink] = []
+  private var freeSlots: [Int] = []
+  private var nextGeneration: UInt64 = 1
+  var live = LiveTable()
+  private var touched: [HubLink] = []
+  var sightings = Sightings()
+  private var sightingsDue = Instant.never
+  var kept: [(at: Int64, from: UInt32, body: Data)] = []
+  var keptDue = Instant.never
+  /// Copies of bodies that cannot be read and written in place.
+  var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
+  var sends: [UInt64: PendingSend] = [:]
+  var sendResults: [SendReceipt] = []
+  /// Rises over restarts too: it starts at the wall clock.
+  private var nextSequence: UInt64
+  public private(set) var isDraining = false
+  public private(set) var nextDeadline = Instant.never
+  var status = HubStatus()
+  private(set) var handshaking = 0
+
+  /// - Parameter wallClockMs: milliseconds since 1970.
+  public init(
+    configuration: HubConfiguration, registry: Registry, identity: consuming Identity, pin: Bytes32,
+    seed: borrowing Secret<32>, log: HubLog, wallClockMs: @escaping () -> UInt64
+  ) {
+    self.configuration = configuration
+    self.registry = registry
+    self.log = log
+    var hubs = HubList()
+    let place = configuration.advertise
+    hubs.append(
+      PeerHub(place: place, id: configuration.hubId, pin: pin, key: identity.publicKey).entry)
+    for peer in configuration.peers { hubs.append(peer) }
+    self.hubs = hubs
+    self.identity = identity
+    random = Drbg(seed: seed)
+    self.wallClockMs = wallClockMs
+    nextSequence = wallClockMs()
+    status.version = "\(Version.text)"
+    status.listen = configuration.listen.text
+    status.advertise = place.text
+    status.maxNodes = configuration.maxNodes
+  }
+
+  var wallSeconds: Int64 { Int64(wallClockMs() / 1_000) }
+  public var onlineCount: Int { live.count }
+  public var handshakingCount: Int { handshaking }
+  /// Connections in any phase.
+  public var linkCount: Int { links.count - freeSlots.count }
+
+  // MARK: Connections
+
+  /// True when another connection may be accepted now; otherwise it waits in the kernel's queue.
+  public var canOpen: Bool {
+    !isDraining && handshaking < HubConfiguration.handshakesMaximum && linkCount < configuration.linksMaximum
+  }
+
+  /// A connection was accepted. Its TLS handshake is the caller's business.
+  func open(address: String, now: Instant) -> HubLink {
+    let link: HubLink
+    if let slot = freeSlots.popLast() {
+      link = links[slot]
+    } else {
+      link = HubLink(slot: links.count)
+      links.append(link)
+    }
+    link.open(generation: nextGeneration, address: address, now: now)
+    nextGeneration += 1
+    handshaking += 1
+    status.accepted += 1
+    wake(at: link.deadline(silenceMs: configuration.silenceMs))
+    return link
+  }
+
+  /// TLS is up; `exporter` binds the inner handshake to it.
+  func secured(_ link: HubLink, exporter: Bytes32) {
+    precondition(link.phase == .securing)
+    link.session.startAsHub(exporter: exporter)
+    link.secured()
+  }
+
+  /// Works on what `link.session.input` holds. True when it stopped for fairness and wants another turn.
+  func process(_ link: HubLink, now: Instant) -> Bool {
+    var left = Self.framesPerTurn
+    while link.phase == .joining || link.phase == .online {
+      guard link.session.output.space >= Self.outputReserve else { return false }
+      guard left > 0 else { return true }
+      left -= 1
+      let before = link.session.input.count
+      do throws(ErrorCode) {
+        let event = try link.session.nextEvent(now: now, identity: identity, random: &random)
+        touch(link)
+        // Also a record that the session kept to itself (a ping) is a sign of life: it has authenticated.
+        if link.session.input.count < before { link.lastHeardAt = now }
+        guard let event else { return false }
+        handle(event, on: link, now: now)
+      } catch {
+        failed(link, error, now: now)
+      }
+    }
+    return false
+  }
+
+  /// The stream is gone, or the transport has closed it: forget the link.
+  func lost(_ link: HubLink, reason: ErrorCode? = nil) {
+    guard link.phase != .free else { return }
+    if link.phase == .securing || link.phase == .joining { handshaking -= 1 }
+    if link.phase == .online, let id = link.nodeId, let reason {
+      log.line(.info, "\(NodeName.text(id)) left: \(reason.sentence)")
+    }
+    live.leave(link.id)
+    link.release()
+    freeSlots.append(link.id.slot)
+  }
+
+  /// Ends a link with a named error. Its last words are in the output; then the transport closes it.
+  func close(_ link: HubLink, _ code: ErrorCode, now: Instant) {
+    guard link.phase != .closing, link.phase != .free else { return }
+    link.session.close(code, now: now)
+    beginClosing(link, now: now)
+  }
+
+  /// Every live session, by id.
+  func onlineNodes(now: Instant) -> [OnlineNode] {
+    let online = live.ids.sorted().compactMap { id in live.link(of: id).flatMap { link($0) } }
+    return online.map { link in
+      OnlineNode(
+        id: link.nodeId ?? 0, address: link.address, connectedSeconds: now.since(link.joinedAt) / 1_000,
+        quietMs: now.since(link.lastHeardAt), agent: link.agent)
+    }
+  }
+
+  func link(_ id: LinkId) -> HubLink? {
+    guard links.indices.contains(id.slot), links[id.slot].id == id else { return nil }
+    return links[id.slot]
+  }
+
+  /// Links that have new output or a new phase since the last call.
+  func takeTouched() -> [HubLink] {
+    guard !touched.isEmpty else { return [] }
+    let list = touched
+    touched.removeAll(keepingCapacity: true)
+    for link in list { link.isTouched = false }
+    return list
+  }
+
+  func touch(_ link: HubLink) {
+    guard !link.isTouched else { return }
+    link.isTouched = true
+    touched.append(link)
+  }
+
+  private func beginClosing(_ link: HubLink, now: Instant) {
+    if link.phase == .securing || link.phase == .joining { handshaking -= 1 }
+    live.leave(link.id)
+    link.beginClosing(by: now + Limits.drainMs)
+    wake(at: link.closesBy)
+    touch(link)
+  }
+
+  private func failed(_ link: HubLink, _ code: ErrorCode, now: Instant) {
+    if link.phase == .joining { status.refused["\(code.token)", default: 0] += 1 }
+    log.line(.notice, "\(describe(link)): \(code.sentence)")
+    beginClosing(link, now: now)
+  }
+
+  /// A sequence never used before.
+  func drawSequence() -> UInt64 {
+    nextSequence += 1
+    return nextSequence
+  }
+
+  func describe(_ link: HubLink) -> String {
+    link.nodeId.map { "\(NodeName.text($0)) at \(link.address)" } ?? link.address
+  }
+
+  func wake(at instant: Instant) { nextDeadline = min(nextDeadline, instant) }
+
+  // MARK: Events of a session
+
+  private func handle(_ event: Session.Event, on link: HubLink, now: Instant) {
+    switch event {
+    case .hello: judge(link, now: now)
+    case .established: enter(link, now: now)
+    case .frame(let frame):
+      link.lastHeardAt = now
+      handle(frame, on: link, now: now)
+    case .rekeyed:
+      link.lastHeardAt = now
+      status.rekeys += 1
+    case .closed(let code):
+      log.line(.info, "\(describe(link)) closed the link: \(code.sentence)")
+      beginClosing(link, now: now)
+    }
+  }
+
+  /// HELLO: nothing it says is proven yet, apart from the token.
+  private func judge(_ link: HubLink, now: Instant) {
+    guard let hello = link.session.peerHello else { return }
+    link.instance = Data(hello.instance)
+    link.agent = hello.agentText.string
+    link.fingerprint = Data(hello.fingerprint)
+    let request = JoinRequest(
+      key: Data(hello.identity), fingerprint: link.fingerprint, nodeClass: hello.nodeClass, agent: link.agent,
+      tokenId: hello.hasToken ? Data(hello.tokenId) : nil
+    ) { verifier in
+      guard let bytes = Bytes32(verifier), let secret = Secret<32>(bytes.raw) else { return false }
+      return link.session.provesToken(secret)
+    }
+    do throws(HubError) {
+      switch try registry.admit(request, now: wallSeconds) {
+      case .failure(let code): refuse(link, code, now: now)
+      case .success(let id): welcome(link, id, now: now)
+      }
+    } catch {
+      log.line(.error, error.description)
+      refuse(link, error.code == .busy ? .busy : .internalError, now: now)
+    }
+  }
+
+  private func welcome(_ link: HubLink, _ id: UInt32, now: Instant) {
+    link.nodeId = id
+    let verdict = live.judge(id: id, instance: link.instance, now: now)
+    if case .welcome(let replaced) = verdict {
+      if replaced == nil, live.count >= configuration.maxNodes { return refuse(link, .hubFull, now: now) }
+      do throws(ErrorCode) {
+        try link.session.accept(
+          nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
+      } catch {
+        failed(link, error, now: now)
+      }
+    } else {
+      refuse(link, turnAway(link, id, verdict, now: now), now: now)
+    }
+  }
+
+  /// Does what the clone policy asks for; the error to turn the newcomer away with.
+  private func turnAway(_ link: HubLink, _ id: UInt32, _ verdict: LiveTable.Verdict, now: Instant) -> ErrorCode {
+    switch verdict {
+    case .welcome: return .sessionBusy
+    case .busy(let suspect):
+      if let suspect, let old = self.link(suspect) { probe(old, now: now) }
+      return .sessionBusy
+    case .clone(let isNews):
+      if isNews { reportClone(link, id) }
+      return .cloneDetected
+    }
+  }
+
+  private func probe(_ link: HubLink, now: Instant) {
+    let sequence = drawSequence()
+    link.probe = sequence
+    // A link that cannot even take a ping does not answer, and is closed for that.
+    do throws(ErrorCode) {
+      try link.session.send(FrameHeader(kind: .ping, sequence: sequence), now: now)
+    } catch {}
+    touch(link)
+    wake(at: now + LiveTable.probeMs)
+  }
+
+  private func reportClone(_ link: HubLink, _ id: UInt32) {
+    let held = live.link(of: id).flatMap { self.link($0)?.address } ?? "elsewhere"
+    let detail = "refused at \(link.address), in use at \(held)"
+    status.clones += 1
+    log.line(.warning, "\(NodeName.text(id)): another device uses the same identity: \(detail)")
+    note { () throws(HubError) in try self.registry.noteClone(id: id, detail: detail, now: self.wallSeconds) }
+  }
+
+  private func refuse(_ link: HubLink, _ code: ErrorCode, now: Instant) {
+    status.refused["\(code.token)", default: 0] += 1
+    log.line(code == .sessionBusy ? .info : .notice, "\(describe(link)) refused: \(code.sentence)")
+    link.session.refuse(code, now: now)
+    beginClosing(link, now: now)
+  }
+
+  /// CONFIRM was good: the node holds its key. Now it may take the place of an older session.
+  private func enter(_ link: HubLink, now: Instant) {
+    guard let id = link.nodeId else { return }
+    // Somebody may have been quicker with `skyhub revoke` during the handshake.
+    if (try? registry.revoked(among: [id]))?.isEmpty == false {
+      status.refused["\(ErrorCode.revoked.token)", default: 0] += 1
+      return close(link, .revoked, now: now)
+    }
+    let verdict = live.enter(id: id, instance: link.instance, link: link.id, now: now)
+    guard case .welcome(let replaced) = verdict else {
+      let code = turnAway(link, id, verdict, now: now)
+      status.refused["\(code.token)", default: 0] += 1
+      return close(link, code, now: now)
+    }
+    if let replaced, let old = self.link(replaced) { close(old, .linkClosed, now: now) }
+    handshaking -= 1
+    link.join(now: now)
+    status.joined += 1
+    sightings.joined(id, agent: link.agent, fingerprint: link.fingerprint, at: wallSeconds)
+    scheduleSightings(now: now)
+    wake(at: link.deadline(silenceMs: configuration.silenceMs))
+    log.line(.info, "\(NodeName.text(id)) joined from \(link.address)")
+    configure(link, now: now)
+  }
+
+  private func configure(_ link: HubLink, now: Instant) {
+    let message = Configure(
+      wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
+      rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: hubs)
+    scratch.consume(scratch.count)
+    guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
+    send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
+  }
+
+  // MARK: Time
+
+  /// Everything that is due. Call at `nextDeadline`, or whenever.
+  func tick(now: Instant) {
+    for id in live.silentLinks(now: now) {
+      if let link = self.link(id) { close(link, .linkSilent, now: now) }
+    }
+    if now >= sightingsDue { flushSightings(now: now) }
+    if now >= keptDue { flushKept(now: now) }
+    expireSends(now: now)
+    nextDeadline = min(sightingsDue, keptDue)
+    for pending in sends.values { wake(at: pending.deadline) }
+    for link in links where link.phase != .free {
+      let deadline = link.deadline(silenceMs: configuration.silenceMs)
+      if deadline <= now { expired(link, now: now) }
+      wake(at: link.deadline(silenceMs: configuration.silenceMs))
+    }
+    if let probing = live.nextProbeDeadline { wake(at: probing) }
+  }
+
+  private func expired(_ link: HubLink, now: Instant) {
+    switch link.phase {
+    case .free: break
+    case .securing, .joining: close(link, .handshakeTimeout, now: now)
+    case .online: close(link, now >= link.session.keyDeadline ? .keyExpired : .linkSilent, now: now)
+    // The transport drops it: its output did not go out in time.
+    case .closing:
+      link.session.output.clear()
+      touch(link)
+    }
+  }
+
+  func scheduleSightings(now: Instant) {
+    if sightingsDue == .never { sightingsDue = now + Sightings.flushMs }
+    wake(at: sightingsDue)
+  }
+
+  private func flushSightings(now: Instant) {
+    note { () throws(HubError) in try self.sightings.flush(to: self.registry) }
+    sightingsDue = sightings.isEmpty ? .never : now + Sightings.flushMs
+  }
+
+  private func flushKept(now: Instant) {
+    note { () throws(HubError) in
+      try self.registry.keepMessages(self.kept)
+      self.kept.removeAll(keepingCapacity: true)
+    }
+    keptDue = kept.isEmpty ? .never : now + Self.inboxFlushMs
+  }
+
+  /// Closes the sessions of nodes that were revoked; how many those were.
+  func refresh(now: Instant) throws(HubError) -> Int {
+    let present = links.filter { $0.phase == .joining || $0.phase == .online }
+    let revoked = Set(try registry.revoked(among: Set(present.compactMap(\.nodeId))))
+    var closed = 0
+    for link in present {
+      guard let id = link.nodeId, revoked.contains(id) else { continue }
+      log.line(.notice, "\(describe(link)) is revoked")
+      close(link, .revoked, now: now)
+      closed += 1
+    }
+    return closed
+  }
+
+  /// Lets nobody in any more and tells everybody. The transport runs on until `linkCount` is 0 or the
+  /// drain time is over, then calls `finish`.
+  func drain(now: Instant) {
+    isDraining = true
+    status.draining = true
+    for link in links where link.phase != .free { close(link, .draining, now: now) }
+  }
+
+  /// Writes down what has not been written.
+  func finish(now: Instant) {
+    flushSightings(now: now)
+    flushKept(now: now)
+  }
+
+  private func note(_ body: () throws(HubError) -> Void) {
+    do throws(HubError) { try body() } catch { log.line(.error, error.description) }
+  }
+}

@@ -1,0 +1,60 @@
+import GRDB
+import Wire
+
+/// The tables of `hub.db`, as a list of steps that is only ever added to.
+///
+/// Nodes are never deleted: an id belongs to its key for ever, also after a revocation.
+enum Schema {
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1 nodes, tokens, events, inbox, settings", migrate: first)
+    return migrator
+  }
+
+  private static func first(_ db: Database) throws {
+    // AUTOINCREMENT: an id is not given again even if somebody deletes the row by hand.
+    try db.execute(
+      sql: """
+        CREATE TABLE nodes (
+          id INTEGER PRIMARY KEY AUTOINCREMENT
+            CHECK (id BETWEEN \(Limits.lightNodeFirst) AND \(Limits.lightNodeLast)),
+          key BLOB NOT NULL UNIQUE CHECK (length(key) = \(Limits.keyBytes)),
+          fingerprint BLOB,
+          class TEXT NOT NULL,
+          label TEXT NOT NULL DEFAULT '',
+          admitted_at INTEGER NOT NULL,
+          first_seen_at INTEGER,
+          last_seen_at INTEGER,
+          revoked_at INTEGER,
+          revoked_reason TEXT NOT NULL DEFAULT '',
+          clones_seen INTEGER NOT NULL DEFAULT 0,
+          agent TEXT NOT NULL DEFAULT '',
+          vitals TEXT NOT NULL DEFAULT ''
+        ) STRICT;
+        INSERT INTO sqlite_sequence (name, seq) VALUES ('nodes', \(Limits.lightNodeFirst - 1));
+        CREATE INDEX nodes_by_fingerprint ON nodes (fingerprint);
+        CREATE TABLE tokens (
+          token_id BLOB PRIMARY KEY NOT NULL CHECK (length(token_id) = \(Limits.tokenIdBytes)),
+          verifier BLOB NOT NULL CHECK (length(verifier) = \(Limits.hashBytes)),
+          uses_left INTEGER NOT NULL CHECK (uses_left >= 0),
+          expires_at INTEGER NOT NULL,
+          label TEXT NOT NULL DEFAULT '',
+          created_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE events (
+          seq INTEGER PRIMARY KEY AUTOINCREMENT,
+          at INTEGER NOT NULL,
+          kind TEXT NOT NULL,
+          node INTEGER,
+          detail TEXT NOT NULL
+        ) STRICT;
+        CREATE TABLE inbox (
+          seq INTEGER PRIMARY KEY AUTOINCREMENT,
+          at INTEGER NOT NULL,
+          node INTEGER NOT NULL,
+          body BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        """)
+  }
+}

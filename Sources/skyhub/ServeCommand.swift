@@ -1,0 +1,58 @@
+import ArgumentParser
+import Foundation
+import Hub
+import Wire
+
+struct ServeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve", abstract: "Run the hub until SIGTERM.",
+    discussion: """
+      Under systemd it reports readiness and status. SIGTERM tells every node, writes down what is pending and
+      ends within five seconds; SIGHUP reads the certificate and the registry again without dropping a link.
+      Only one hub can use a data directory.
+      """)
+
+  @OptionGroup var data: DataOption
+  @Option(help: ArgumentHelp("Where to listen. [::] takes IPv4 too.", valueName: "addr:port"))
+  var listen = HostPort(host: "::", port: HostPort.defaultPort)
+  @Option(
+    help: ArgumentHelp(
+      "Where nodes find this hub; goes into tickets. Without it: the listen address, or this machine's name.",
+      valueName: "host:port"))
+  var advertise: HostPort?
+  @Option(help: ArgumentHelp("How often nodes report, 10ms to 600s.", valueName: "time"))
+  var heartbeatInterval = DurationText(ms: Limits.heartbeatDefaultMs)
+  @Option(help: ArgumentHelp("How often link keys are renewed, 1s to 120s.", valueName: "time"))
+  var rekeyInterval = DurationText(ms: Limits.rekeyAfterMs)
+  @Option(help: ArgumentHelp("How many nodes may be connected at once.", valueName: "n"))
+  var maxNodes = HubConfiguration.maxNodesDefault
+  @Option(help: ArgumentHelp("This hub's own NOD number, told to nodes.", valueName: "n"))
+  var hubId: UInt32 = 1
+  @Option(
+    help: ArgumentHelp(
+      "Another hub for nodes to fall back to, as its skyhub id prints it on the peer line. May be repeated; "
+        + "the first is the most preferred.", valueName: "peer"))
+  var peerHub: [PeerHub] = []
+
+  func validate() throws {
+    if hubId == 0 || hubId > Limits.lightNodeLast { throw ValidationError("--hub-id must be 1 to \(Limits.lightNodeLast).") }
+    do throws(HubError) { try settings.check() } catch { throw ValidationError("\(error)") }
+  }
+
+  func run() throws { try HubService.run(settings, advertise: advertise, dataPath: data.path) }
+
+  private var settings: HubConfiguration {
+    var settings = HubConfiguration()
+    settings.listen = listen
+    settings.heartbeatMs = heartbeatInterval.ms
+    settings.rekeyMs = rekeyInterval.ms
+    settings.maxNodes = maxNodes
+    settings.hubId = hubId
+    settings.peers = peerHub.map(\.entry)
+    return settings
+  }
+}
+
+extension PeerHub: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
