@@ -21,6 +21,12 @@ __attribute__((constructor)) static void keep_arguments(int argc, char **argv, c
   arguments = argv;
 }
 
+void sky_cli_begin(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int sky_cli_argument_count(void) { return argument_count; }
 
 const char *sky_cli_argument(int index) {

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/// Call first. A parent with threads of its own often starts programs with every signal blocked, SIGTERM
+/// among them: this undoes it.
+void sky_cli_begin(void);
+
 /// The program's arguments, the program's name first. They live as long as the process.
 int sky_cli_argument_count(void);
 const char *sky_cli_argument(int index);

@@ -1,0 +1,99 @@
+# Sourced by tools/demo and Tests/System: a hub and nodes on loopback, in a temporary folder that goes
+# away with them. Run from the top of the repository, with `set -euo pipefail`.
+#
+#   swarm_begin [BOARD]        makes $data; the node programs are those of BOARD (this machine's by default)
+#   start_hub [NAME]           a hub with its data in $data/NAME (hub), on $port of 127.0.0.1
+#   start_node NAME [OPT...]   a node with its own configuration (lines in $node_settings are appended)
+#   ticket [OPTION...]         a join ticket of the hub
+#   on NAME COMMAND...         skynodctl for node NAME
+#   wait_for WHAT COMMAND...   up to $patience tenths of a second; shows the logs and ends the script after that
+#   stop_process PID           ends one process that was started here and waits for it
+
+say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
+
+host_board() {
+  case "$(uname -m)" in
+    x86_64) echo amd64 ;;
+    aarch64) echo arm64 ;;
+    *) die "the hub needs a 64-bit machine (x86-64 or arm64), this is $(uname -m)" ;;
+  esac
+}
+
+pids=()
+declare -A pid_of=()
+node_settings=
+patience=200
+
+swarm_begin() {
+  local board=${1:-$(host_board)}
+  hub=out/host/skyhub
+  node=out/$board/skynod
+  ctl=out/$board/skynodctl
+  runner=()  # an emulator, when the programs are not this machine's
+  if [ "$board" != "$(host_board)" ]; then
+    case "$board" in
+      amd64) runner=(qemu-x86_64-static) ;;
+      arm64) runner=(qemu-aarch64-static) ;;
+      armhf) runner=(qemu-arm-static) ;;
+      *) die "no such board: $board" ;;
+    esac
+    # Debian 13 calls them without the ending.
+    command -v "${runner[0]}" >/dev/null || runner=("${runner[0]%-static}")
+  fi
+  data=$(mktemp -d "/tmp/skynod-${0##*/}.XXXXXX")
+  trap swarm_end EXIT
+  trap 'exit 130' INT TERM
+}
+
+swarm_end() {
+  local pid
+  for pid in ${pids[@]+"${pids[@]}"}; do kill "$pid" 2>/dev/null || true; done
+  for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$data"
+}
+
+stop_process() {
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+wait_for() {
+  local what=$1; shift
+  for _ in $(seq "$patience"); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.1
+  done
+  tail -n 20 "$data"/*.log >&2 || true
+  die "$what did not happen within $((patience / 10)) s; the logs are above"
+}
+
+start_hub() {
+  local name=${1:-hub}
+  port=${port:-$(free_port)}
+  "$hub" serve --data "$data/$name" --listen "127.0.0.1:$port" --advertise "127.0.0.1:$port" >>"$data/$name.log" 2>&1 &
+  pids+=($!)
+  pid_of[$name]=$!
+  wait_for "the hub's start" "$hub" status --data "$data/$name"
+}
+
+start_node() {
+  local name=$1; shift
+  mkdir -p "$data/$name"
+  cat > "$data/$name/skynod.conf" <<EOF
+state_directory = $data/$name/state
+control_socket = $data/$name/control.sock
+$node_settings
+EOF
+  ${runner[@]+"${runner[@]}"} "$node" --config "$data/$name/skynod.conf" "$@" >>"$data/$name.log" 2>&1 &
+  pids+=($!)
+  pid_of[$name]=$!
+  wait_for "the start of node $name" on "$name" version
+}
+
+ticket() { "$hub" token --data "$data/hub" --uses 1 --expires 1h --ticket-only "$@"; }
+on() { local name=$1; shift; ${runner[@]+"${runner[@]}"} "$ctl" --socket "$data/$name/control.sock" "$@"; }
+is_online() { on "$1" status | grep -qw online; }
+json_value() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
