@@ -16,7 +16,7 @@ final class Daemon: ControlHandler {
     static let firstClient: UInt64 = 1 << 48
   }
 
-  let options: Options
+  private let file: ConfigurationFile
   var configuration: Configuration
   var node: Node
   let control: ControlServer
@@ -36,8 +36,8 @@ final class Daemon: ControlHandler {
   private let stall: Stall?
   private var watchdogPingedAt = Instant(ms: 0)
 
-  init(options: Options, configuration: Configuration) throws(ErrorCode) {
-    self.options = options
+  init(options: Options, file: ConfigurationFile, configuration: Configuration) throws(ErrorCode) {
+    self.file = file
     self.configuration = configuration
     telling = Telling(level: configuration.logLevel)
     loop = try EventLoop()
@@ -234,7 +234,7 @@ final class Daemon: ControlHandler {
   private func reload(now: Instant) -> ErrorCode? {
     telling.reloading()
     defer { telling.reloaded(node) }
-    switch loadConfiguration(options) {
+    switch file.load() {
     case .failure(let error, let describe):
       telling.configurationRefused(describe)
       return error
@@ -244,6 +244,8 @@ final class Daemon: ControlHandler {
         try link.loadAuthorities(fresh.authorityFile)
         if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
         configuration = fresh
+        control.operateGroup = Self.operateGroup(fresh)
+        telling.level = fresh.logLevel
         node.reload(settings, now: now)
         return nil
       } catch { return error }

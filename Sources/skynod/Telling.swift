@@ -11,7 +11,8 @@ final class Telling {
   private let notifier = Notifier()
   private var line = TextBuffer(capacity: 512)
   private var eventText = TextBuffer(capacity: 512)
-  private var level: Configuration.LogLevel
+  /// The least urgent entries that are written.
+  var level: Configuration.LogLevel
   private var pingedAt = Instant(ms: 0)
 
   init(level: Configuration.LogLevel) {

@@ -13,8 +13,9 @@ case .run(let options): Process.exit(start(options))
 /// Loads the configuration and runs the daemon; the exit status.
 func start(_ options: Options) -> Int32 {
   guard startCrypto() else { return fail("the cryptographic library cannot be prepared", .internalError) }
+  let file = ConfigurationFile(options)
   let configuration: Configuration
-  switch loadConfiguration(options) {
+  switch file.load() {
   case .failure(let error, let describe):
     Console.write(describe.bytes, to: 2)
     Console.write("\n", to: 2)
@@ -26,7 +27,7 @@ func start(_ options: Options) -> Int32 {
     return 0
   }
   do throws(ErrorCode) {
-    return try Daemon(options: options, configuration: configuration).run()
+    return try Daemon(options: options, file: file, configuration: configuration).run()
   } catch {
     switch error {
     case .busy: return fail("another skynod uses the state directory; stop it or choose --state", .internalError)
