@@ -137,4 +137,11 @@ extension Configuration {
     if controlSocket != running.controlSocket { return .controlSocket }
     return nil
   }
+
+  /// Takes back from `running` what a reload does not change.
+  public mutating func keepWhatNeedsRestart(of running: Configuration) {
+    authorityFile = running.authorityFile
+    stateDirectory = running.stateDirectory
+    controlSocket = running.controlSocket
+  }
 }

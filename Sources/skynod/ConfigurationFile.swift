@@ -22,11 +22,20 @@ func loadConfiguration(_ options: Options) -> LoadedConfiguration {
     text.append(error == .notFound ? "there is no such file" : "it cannot be read, or is longer than 64 KiB")
     return .failure(.badConfiguration, InlineText(text.bytes)!)
   }
+  let configuration: Configuration
   do throws(ConfigurationError) {
-    return .success(try Configuration(parsing: file.bytes))
+    configuration = try Configuration(parsing: file.bytes)
   } catch {
     text.append(":")
     error.describe(into: &text)
     return .failure(.badConfiguration, InlineText(text.bytes)!)
   }
+  // The parser looks at the form of a line; what a ticket holds is known here.
+  do throws(ErrorCode) {
+    _ = try NodeSettings(configuration)
+  } catch {
+    text.append(": ticket: expected a ticket as skyhub token prints it; a character is missing or wrong")
+    return .failure(.badConfiguration, InlineText(text.bytes)!)
+  }
+  return .success(configuration)
 }
