@@ -136,4 +136,10 @@ extension Configuration {
     if controlSocket != running.controlSocket { return .controlSocket }
     return nil
   }
+
+  /// Takes back from `running` what a reload does not change.
+  public mutating func keepWhatNeedsRestart(of running: Configuration) {
+    stateDirectory = running.stateDirectory
+    controlSocket = running.controlSocket
+  }
 }

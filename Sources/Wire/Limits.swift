@@ -118,6 +118,8 @@ public enum Limits {
   // MARK: systemd
 
   public static let notifyBytes = 1_024
+  /// How long the daemon waits for a service manager that does not take what it waits for itself.
+  public static let notifyWaitMs: UInt64 = 2_000
   public static let journalBytes = 2_048
 
   /// Checked at start by every program.

@@ -34,7 +34,8 @@ final class Daemon: ControlHandler {
   private var state: StateStore
   private let sensors: Sensors
   private let stall: Stall?
-  private var watchdogPingedAt = Instant(ms: 0)
+  /// What came of a reload, until the control clients have been told.
+  private var untoldReload: StaticString?
 
   init(options: Options, file: ConfigurationFile, configuration: Configuration) throws(ErrorCode) {
     self.file = file
@@ -44,6 +45,7 @@ final class Daemon: ControlHandler {
     signals = try SignalSource()
     state = try StateStore(directory: options.stateDirectory ?? configuration.stateDirectory)
     node = try Self.makeNode(configuration, &state)
+    self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
     link = try Link(loop: loop)
@@ -175,6 +177,10 @@ final class Daemon: ControlHandler {
       while let action = node.nextAction() { perform(action, now: now) }
     }
     while let notice = node.nextNotice() { telling.tell(notice, node, control) }
+    if let result = untoldReload {
+      untoldReload = nil
+      control.publish(.configuration) { $0.field("result", result) }
+    }
     do throws(ErrorCode) { try control.watch(on: loop, firstToken: Token.firstClient) } catch {
       telling.internalTrouble("a control client cannot be watched")
     }
@@ -208,8 +214,8 @@ final class Daemon: ControlHandler {
   /// Pings only after a turn in which every part kept its own deadlines.
   private func ping(now: Instant) {
     let timersKept = node.nextDeadline > now
-    let linkKept = link.deadline > now || link.deadline == .never
-    if timersKept, linkKept { telling.ping(now: now) }
+    let linkKept = link.deadline > now && link.probeDeadline > now
+    if timersKept, linkKept, control.canAccept { telling.ping(now: now) }
   }
 
   // MARK: Requests from outside
@@ -226,29 +232,41 @@ final class Daemon: ControlHandler {
   }
 
   private func drain(now: Instant) {
+    guard node.state != .draining, node.state != .stopped else { return }
     telling.stopping()
     node.handle(.drain, now: now)
   }
 
-  /// Reads the configuration again. The old one stays in force when the new one is wrong.
+  /// Reads the configuration again. The old one stays in force when the new one is wrong; so do, until the next
+  /// start, the values of keys that need one.
   private func reload(now: Instant) -> ErrorCode? {
     telling.reloading()
-    defer { telling.reloaded(node) }
+    let failure = replaceConfiguration(now: now)
+    telling.reloadEnded(node)
+    untoldReload = failure?.token ?? "ok"
+    return failure
+  }
+
+  private func replaceConfiguration(now: Instant) -> ErrorCode? {
     switch file.load() {
     case .failure(let error, let describe):
       telling.configurationRefused(describe)
       return error
-    case .success(let fresh):
+    case .success(var fresh):
       do throws(ErrorCode) {
-        let settings = try NodeSettings(fresh)
         try link.loadAuthorities(fresh.authorityFile)
-        if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
-        configuration = fresh
-        control.operateGroup = Self.operateGroup(fresh)
-        telling.level = fresh.logLevel
-        node.reload(settings, now: now)
-        return nil
-      } catch { return error }
+        node.reload(try NodeSettings(fresh), now: now)
+      } catch {
+        telling.configurationRefused(InlineText("ca_file cannot be read, or is longer than 16 KiB")!)
+        return .badConfiguration
+      }
+      telling.reloaded(level: fresh.logLevel)
+      if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
+      fresh.keepWhatNeedsRestart(of: configuration)
+      fresh.wipeTicket()
+      configuration = fresh
+      control.operateGroup = Self.operateGroup(fresh)
+      return nil
     }
   }
 }

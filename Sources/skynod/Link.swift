@@ -27,10 +27,13 @@ final class Link {
     prober = try Dialer(loop: loop)
   }
 
-  /// The authorities that hubs without a pin are checked against. On an error the ones before stay.
+  /// The authorities that hubs without a pin are checked against. On `certificateInvalid`, whatever keeps the
+  /// file from being read, the ones before stay.
   func loadAuthorities(_ path: PathText) throws(ErrorCode) {
     nextAuthorities.clear()
-    if !path.isEmpty { try Files.read(path, into: &nextAuthorities) }
+    if !path.isEmpty {
+      do throws(ErrorCode) { try Files.read(path, into: &nextAuthorities) } catch { throw .certificateInvalid }
+    }
     swap(&authorities, &nextAuthorities)
   }
 

@@ -17,8 +17,7 @@ func start(_ options: Options) -> Int32 {
   let configuration: Configuration
   switch file.load() {
   case .failure(let error, let describe):
-    Console.write(describe.bytes, to: 2)
-    Console.write("\n", to: 2)
+    tellFailure(.configurationError, describe.bytes)
     return Int32(error.number)
   case .success(let loaded): configuration = loaded
   }
@@ -33,6 +32,9 @@ func start(_ options: Options) -> Int32 {
     case .busy: return fail("another skynod uses the state directory; stop it or choose --state", .internalError)
     case .malformed:
       return fail("a file in the state directory is damaged; restore it, or remove it and join again", .internalError)
+    case .badConfiguration:
+      return fail("the credential skynod.identity (32 bytes) or skynod.ticket (a ticket) is not one", .badConfiguration)
+    case .certificateInvalid: return fail("ca_file cannot be read, or is longer than 16 KiB", .badConfiguration)
     case .ioFailed:
       return fail("the state directory or the control socket cannot be made; check owner and space", .internalError)
     default: return fail(error.sentence, .internalError)
@@ -41,8 +43,8 @@ func start(_ options: Options) -> Int32 {
 }
 
 func fail(_ sentence: StaticString, _ code: ErrorCode) -> Int32 {
-  Console.write("<3>skynod: ", to: 2)
-  Console.write(sentence, to: 2)
-  Console.write("\n", to: 2)
+  let message: JournalMessage = code == .badConfiguration ? .configurationError : .internalTrouble
+  tellFailure(
+    message, RawSpan(_unsafeStart: UnsafeRawPointer(sentence.utf8Start), byteCount: sentence.utf8CodeUnitCount))
   return Int32(code.number)
 }
