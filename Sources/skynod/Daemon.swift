@@ -34,6 +34,8 @@ final class Daemon: ControlHandler {
   private var state: StateStore
   private let sensors: Sensors
   private let stall: Stall?
+  /// A link has come up, and the code that took is still mapped.
+  private var codeIsWarm = false
   /// What came of a reload, until the control clients have been told.
   private var untoldReload: StaticString?
 
@@ -176,7 +178,16 @@ final class Daemon: ControlHandler {
       node.handle(.linkDown(error), now: now)
       while let action = node.nextAction() { perform(action, now: now) }
     }
-    while let notice = node.nextNotice() { telling.tell(notice, node, control) }
+    while let notice = node.nextNotice() {
+      telling.tell(notice, node, control)
+      switch notice {
+      case .state(.online): codeIsWarm = true
+      case .heartbeatAcked where codeIsWarm:
+        codeIsWarm = false
+        sky_code_release()
+      default: break
+      }
+    }
     if let result = untoldReload {
       untoldReload = nil
       control.publish(.configuration) { $0.field("result", result) }
