@@ -15,9 +15,12 @@ func fail(_ text: String) -> Never {
   exit(64)
 }
 
+// For a merge libFuzzer starts this program anew, with its own arguments only.
+let inherited = ProcessInfo.processInfo.environment["SKYFUZZ_TARGET"]
+
 guard arguments.count >= 2 else { fail("usage: skyfuzz list | seeds DIR | NAME [libFuzzer option or file]...") }
 
-switch arguments[1] {
+switch inherited ?? arguments[1] {
 case "list":
   for target in FuzzTarget.all { print(target.name) }
 case "seeds":
@@ -30,16 +33,20 @@ case "seeds":
       try Data(seed.bytes).write(to: folder.appending(path: "seed-" + seed.name))
     }
   }
-default:
-  guard let target = FuzzTarget.all.first(where: { $0.name == arguments[1] }) else {
-    fail("skyfuzz: no target \(arguments[1]); there are " + FuzzTarget.all.map(\.name).joined(separator: ", "))
+case let name:
+  guard let target = FuzzTarget.all.first(where: { $0.name == name }) else {
+    fail("skyfuzz: no target \(name); there are " + FuzzTarget.all.map(\.name).joined(separator: ", "))
   }
   FuzzTarget.current = target
-  // libFuzzer wants the program's name first; the target's name is ours.
-  var count = CommandLine.argc - 1
+  setenv("SKYFUZZ_TARGET", name, 1)
+  var count = CommandLine.argc
   var pointers = CommandLine.unsafeArgv
-  pointers[1] = pointers[0]
-  pointers += 1
+  if inherited == nil {
+    // libFuzzer wants the program's name first; the target's name is ours.
+    count -= 1
+    pointers[1] = pointers[0]
+    pointers += 1
+  }
   var vector: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = pointers
   let status = LLVMFuzzerRunDriver(&count, &vector) { data, size in
     FuzzTarget.current.run(RawSpan(_unsafeStart: UnsafeRawPointer(data!), byteCount: size))
