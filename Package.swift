@@ -107,8 +107,12 @@ if !embedded && fuzzer == nil {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
+    // libsystemd, which the programs themselves do without: what they send must equal what it sends.
+    .target(
+      name: "SystemdOracle", path: "Tests/SystemdOracle",
+      cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])], linkerSettings: [.linkedLibrary("systemd")]),
     .testTarget(
-      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "SystemdOracle"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "NodeTests",

@@ -173,7 +173,6 @@ extension Node {
     case .silence: checkSilence(now: now)
     case .rekey: renewKeysIfDue(by: now, now: now)
     case .failback: act(.probe(0))
-    case .drain: finishDrain()
     }
   }
 
@@ -215,9 +214,9 @@ extension Node {
     if session.isEstablished { session.close(.draining, now: now) }
     dropLink()
     enter(.draining)
-    guard linked else { return finishDrain() }
-    act(.disconnect)
-    timers.set(.drain, now + Limits.drainMs)
+    // The action sends the farewell before it closes: there is nothing to wait for after it.
+    if linked { act(.disconnect) }
+    finishDrain()
   }
 
   mutating func finishDrain() {

@@ -16,7 +16,8 @@ public final class Notifier {
 
   /// Reads the environment that systemd set.
   public init() {
-    socketPath = Process.environment("NOTIFY_SOCKET")
+    let path: InlineText<107>? = Process.environment("NOTIFY_SOCKET")
+    socketPath = path.flatMap { $0.isEmpty ? nil : $0 }
     descriptor = socketPath == nil ? -1 : sky_datagram_open()
     watchdogMs = Self.watchdogFromEnvironment()
   }

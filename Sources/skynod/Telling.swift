@@ -73,11 +73,13 @@ final class Telling {
   }
 
   func needsRestart(_ key: Configuration.Key) {
-    say(.reloaded, .warning, "a restart is needed for the change of ", key.name)
+    say(.reloaded, .warning, "a restart is needed for the change of ", key.name) {
+      journal.field("SKYNOD_KEY", key.name)
+    }
   }
 
   func stateNotWritten(_ error: ErrorCode) {
-    say(.stateNotWritten, .error, "the state could not be written: ", error.sentence)
+    say(.stateNotWritten, .error, "the state could not be written: ", error.sentence) { errorFields(error) }
   }
 
   func internalTrouble(_ what: StaticString) { say(.internalTrouble, .error, what, "") }
@@ -92,12 +94,16 @@ final class Telling {
       composeStatus(node)
       line.withUnsafeBytes { notifier.status(RawSpan(_unsafeBytes: $0)) }
     case .linkError(let code):
-      say(code.needsPerson ? .refused : .offline, code.needsPerson ? .error : .warning, "link: ", code.sentence)
+      let hub = node.hub
+      say(code.needsPerson ? .refused : .offline, code.needsPerson ? .error : .warning, "link: ", code.sentence) {
+        errorFields(code)
+        hubField(hub)
+      }
     case .joined(let id):
       line.removeAll()
       line.append("admitted as ")
       appendNodeId(id, to: &line)
-      send(.joined, .notice)
+      send(.joined, .notice) { nodeField(id) }
     case .rekeyed: say(.rekeyed, .debug, "link keys renewed", "")
     case .duties(let active, let held): logDuties(active, held)
     case .clockFromHub: say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
@@ -109,7 +115,11 @@ final class Telling {
     line.removeAll()
     line.append("online at ")
     if let hub = node.hub { hub.appendPlace(to: &line) }
-    send(.online, .info)
+    let (id, hub) = (node.nodeId, node.hub)
+    send(.online, .info) {
+      nodeField(id)
+      hubField(hub)
+    }
   }
 
   private func logDuties(_ active: Duties, _ held: Duties) {
@@ -118,7 +128,10 @@ final class Telling {
     active.append(to: &line)
     line.append("; held back: ")
     held.append(to: &line)
-    send(.dutiesChanged, .notice)
+    send(.dutiesChanged, .notice) {
+      field("SKYNOD_DUTIES") { active.append(to: &$0) }
+      field("SKYNOD_DUTIES_HELD_BACK") { held.append(to: &$0) }
+    }
   }
 
   /// The line of `systemctl status`: state, id, hub, and what to do when something is wrong.
@@ -141,17 +154,40 @@ final class Telling {
 
   // MARK: Entries
 
-  private func say(_ message: JournalMessage, _ priority: LogPriority, _ text: StaticString, _ more: StaticString) {
+  private func say(
+    _ message: JournalMessage, _ priority: LogPriority, _ text: StaticString, _ more: StaticString,
+    _ fields: () -> Void = {}
+  ) {
     line.removeAll()
     line.append(text)
     line.append(more)
-    send(message, priority)
+    send(message, priority, fields)
   }
 
-  private func send(_ message: JournalMessage, _ priority: LogPriority) {
+  /// Writes `line` as an entry; `fields` adds to it (docs/journal.md).
+  private func send(_ message: JournalMessage, _ priority: LogPriority, _ fields: () -> Void = {}) {
     guard priority.rawValue <= level.rawValue else { return }
     line.withUnsafeBytes { journal.begin(message, priority, RawSpan(_unsafeBytes: $0)) }
+    fields()
     journal.send()
+  }
+
+  private func errorFields(_ error: ErrorCode) {
+    journal.field("SKYNOD_ERROR", error.token)
+    journal.field("SKYNOD_ERROR_NUMBER", UInt64(error.number))
+  }
+
+  private func nodeField(_ id: UInt32) { field("SKYNOD_NODE") { appendNodeId(id, to: &$0) } }
+
+  private func hubField(_ hub: HubEntry?) {
+    guard let hub else { return }
+    field("SKYNOD_HUB") { hub.appendPlace(to: &$0) }
+  }
+
+  private func field(_ name: StaticString, _ build: (inout TextBuffer) -> Void) {
+    eventText.removeAll()
+    build(&eventText)
+    eventText.withUnsafeBytes { journal.field(name, RawSpan(_unsafeBytes: $0)) }
   }
 }
 
