@@ -85,6 +85,9 @@ public final class HubCore {
   /// Connections in any phase.
   public var linkCount: Int { links.count - freeSlots.count }
 
+  /// Mixes fresh entropy in: who once read the generator's state cannot foretell the keys to come.
+  func reseed(_ entropy: Bytes32) { random.reseed(entropy) }
+
   // MARK: Connections
 
   /// True when another connection may be accepted now; otherwise it waits in the kernel's queue.
@@ -258,16 +261,19 @@ public final class HubCore {
   private func welcome(_ link: HubLink, _ id: UInt32, now: Instant) {
     link.nodeId = id
     let verdict = live.judge(id: id, instance: link.instance, now: now)
-    if case .welcome(let replaced) = verdict {
+    switch verdict {
+    case .welcome(let replaced):
       if replaced == nil, live.count >= configuration.maxNodes { return refuse(link, .hubFull, now: now) }
-      do throws(ErrorCode) {
-        try link.session.accept(
-          nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
-      } catch {
-        failed(link, error, now: now)
-      }
-    } else {
-      refuse(link, turnAway(link, id, verdict, now: now), now: now)
+    case .busy: return refuse(link, turnAway(link, id, verdict, now: now), now: now)
+    // Whoever knows the public key can say HELLO. Only a device that has proved the key with its CONFIRM
+    // is a clone; `enter` refuses and reports it.
+    case .clone: break
+    }
+    do throws(ErrorCode) {
+      try link.session.accept(
+        nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
+    } catch {
+      failed(link, error, now: now)
     }
   }
 
@@ -280,6 +286,7 @@ public final class HubCore {
       return .sessionBusy
     case .clone(let isNews):
       if isNews { reportClone(link, id) }
+      live.reported(id)
       return .cloneDetected
     }
   }

@@ -31,7 +31,7 @@ public struct LiveTable {
     case welcome(replaces: LinkId?)
     /// Refuse with `sessionBusy`; when `probe` is not nil, ping that link now.
     case busy(probe: LinkId?)
-    /// Refuse with `cloneDetected`; `isNews` the first time after each proof.
+    /// Refuse with `cloneDetected`; `isNews` until `reported` is called, once for each proof.
     case clone(isNews: Bool)
   }
 
@@ -64,7 +64,6 @@ public struct LiveTable {
     switch entry.probe {
     case .sent: return .busy(probe: nil)
     case .answered(let at, let reported) where now.since(at) < Self.proofMs:
-      entries[id]!.probe = .answered(at: at, reported: true)
       return .clone(isNews: !reported)
     case .idle, .answered:
       entries[id]!.probe = .sent(at: now)
@@ -90,6 +89,12 @@ public struct LiveTable {
   public mutating func answered(_ link: LinkId, now: Instant) {
     guard let id = links[link], case .sent = entries[id]!.probe else { return }
     entries[id]!.probe = .answered(at: now, reported: false)
+  }
+
+  /// The clone was written down; another newcomer within the same proof is no news.
+  public mutating func reported(_ id: UInt32) {
+    guard case .answered(let at, _)? = entries[id]?.probe else { return }
+    entries[id]!.probe = .answered(at: at, reported: true)
   }
 
   /// Forgets a link that closed. Harmless for one that is not here.

@@ -116,7 +116,7 @@ extension Node {
     act(.sampleVitals)  // the first heartbeat goes at once
   }
 
-  private var silenceMs: UInt64 { heartbeatIntervalMs * Limits.silenceIntervals + 1_000 }
+  private var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
 
   /// Keeps id, hub keys and hub list; asks for a write only when something is new.
   private mutating func remember(_ told: HubList) {

@@ -155,7 +155,7 @@ import Wire
     let swarm = try TestSwarm()
     let a = try swarm.allowedNode(1)
     swarm.connect(a)
-    swarm.pass(89_999)
+    swarm.pass(90_999)
     #expect(swarm.core.onlineCount == 1)
     swarm.pass(1)
     #expect(a.failure == .linkSilent && swarm.core.onlineCount == 0)
@@ -195,6 +195,36 @@ import Wire
     #expect(try swarm.registry.node(named: .id(1_000_000)).clonesSeen == 1)
     #expect(try swarm.registry.events(limit: 1).first?.kind == "clone")
     #expect(swarm.log.contains { $0.contains("same identity") })
+  }
+
+  @Test func copyOfThePublicKeyAloneIsNoClone() throws {
+    let swarm = try TestSwarm()
+    let original = try swarm.allowedNode(1, instance: 1)
+    swarm.connect(original)
+    for attempt in 0..<2 {
+      let thief = TestNode(2)
+      let link = swarm.core.open(address: "192.0.2.66", now: swarm.now)
+      swarm.core.secured(link, exporter: Bytes32(repeating: 9))
+      var hello = thief.hello()
+      hello.identity = original.identity.publicKey
+      thief.session.startAsNode(
+        exporter: Bytes32(repeating: 9), hello: hello, verifier: .init(), expectedHubKey: swarm.hubKey,
+        random: &thief.random)
+      thief.link = link
+      swarm.nodes.append(thief)
+      swarm.settle()
+      // At first the session that lives is asked; then the thief fails to sign.
+      #expect(thief.failure == (attempt == 0 ? .sessionBusy : .badSignature))
+      swarm.pass(1_000)
+    }
+    #expect(original.isOnline && swarm.core.status.clones == 0)
+    #expect(try swarm.registry.node(named: .id(1_000_000)).clonesSeen == 0)
+    #expect(try swarm.registry.events(limit: 10).allSatisfy { $0.kind != "clone" })
+    // The proof of life still stands: a device that has the key itself is reported at once.
+    let copy = TestNode(1, instance: 2)
+    swarm.connect(copy)
+    #expect(copy.failure == .cloneDetected && !copy.isOnline)
+    #expect(try swarm.registry.node(named: .id(1_000_000)).clonesSeen == 1)
   }
 
   @Test func boardAfterAPowerCutGetsInOnceItsOldSessionDoesNotAnswer() throws {

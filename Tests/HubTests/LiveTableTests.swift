@@ -45,7 +45,10 @@ import Wire
     _ = table.judge(id: id, instance: two, now: at(10))
     table.answered(first, now: at(60))
     let verdicts = [table.judge(id: id, instance: two, now: at(1_000)), table.judge(id: id, instance: two, now: at(2_000))]
-    #expect(verdicts == [.clone(isNews: true), .clone(isNews: false)])
+    #expect(verdicts == [.clone(isNews: true), .clone(isNews: true)])
+    table.reported(id)
+    let verdict = table.judge(id: id, instance: two, now: at(3_000))
+    #expect(verdict == .clone(isNews: false))
     #expect(table.silentLinks(now: at(30_000)).isEmpty)
     #expect(table.link(of: id) == first)
   }
