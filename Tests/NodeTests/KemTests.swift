@@ -9,8 +9,8 @@ import Testing
 @Suite struct KemTests {
   static let rounds = 100
 
-  /// A generator with a printed seed, so that a failure can be repeated.
-  private struct Bytes {
+  /// A generator with a fixed seed: a failure repeats.
+  private struct Bytes: ~Copyable {
     var random: Drbg
     init(_ first: UInt8) {
       var seed = Secret<32>()
@@ -31,7 +31,8 @@ import Testing
   private func ourPublic(_ seed: [UInt8]) -> (key: [UInt8], secret: [UInt8]) {
     var queue = ByteQueue(capacity: XWing.publicKeyBytes)
     var kept = Secret<32>()
-    #expect(XWing.makeKeyPair(seed: secret(seed), secret: &kept, appendTo: &queue))
+    let made = XWing.makeKeyPair(seed: secret(seed), secret: &kept, appendTo: &queue)
+    #expect(made)
     return (queue.bytes.withUnsafeBytes { Array($0) }, kept.withBytes { Array($0) })
   }
 
@@ -61,7 +62,7 @@ import Testing
   @Test func xwingAgreesBothWaysFromTheSameSeeds() throws {
     var bytes = Bytes(7)
     for round in 0..<Self.rounds {
-      let seed = bytes.take(32)
+      let (seed, coins) = (bytes.take(32), bytes.take(64))
       let ours = ourPublic(seed)
       let theirs = try XWingMLKEM768X25519.PrivateKey(seedRepresentation: seed, publicKey: nil)
       #expect(Array(theirs.publicKey.rawRepresentation) == ours.key, "round \(round): public key")
@@ -69,7 +70,7 @@ import Testing
       // Their encapsulation to our key; ours to theirs.
       let result = try XWingMLKEM768X25519.PublicKey(rawRepresentation: ours.key).encapsulate()
       #expect(ourShared(Array(result.encapsulated), ours.secret) == array(result.sharedSecret), "round \(round): in")
-      let made = try #require(ourEncapsulation(Array(theirs.publicKey.rawRepresentation), bytes.take(64)))
+      let made = try #require(ourEncapsulation(Array(theirs.publicKey.rawRepresentation), coins))
       #expect(array(try theirs.decapsulate(Data(made.ciphertext))) == made.shared, "round \(round): out")
     }
   }
@@ -77,10 +78,10 @@ import Testing
   @Test func aTamperedXwingCiphertextGivesBothTheSameSecretThatNobodyShares() throws {
     var bytes = Bytes(9)
     for round in 0..<Self.rounds {
-      let seed = bytes.take(32)
+      let (seed, coins) = (bytes.take(32), bytes.take(64))
       let ours = ourPublic(seed)
       let theirs = try XWingMLKEM768X25519.PrivateKey(seedRepresentation: seed, publicKey: nil)
-      var made = try #require(ourEncapsulation(ours.key, bytes.take(64)))
+      var made = try #require(ourEncapsulation(ours.key, coins))
       // A bit of the ML-KEM part in even rounds, of X25519's in odd ones (its highest bit is ignored: RFC 7748).
       let place = bytes.take(2)
       let at = round % 2 == 0 ? (Int(place[0]) << 8 | Int(place[1])) % 1_088 : 1_088 + Int(place[0]) % 31
@@ -117,23 +118,28 @@ import Testing
       let seed = bytes.take(64)
       var key = [UInt8](repeating: 0, count: 1_184)
       var kept = [UInt8](repeating: 0, count: 2_400)
-      #expect(sky_mlkem768_keypair(&key, &kept, seed) == 0)
+      let made = sky_mlkem768_keypair(&key, &kept, seed)
+      #expect(made == 0)
       let theirs = try MLKEM768.PrivateKey(seedRepresentation: seed, publicKey: nil)
       #expect(Array(theirs.publicKey.rawRepresentation) == key, "round \(round): public key")
 
       var shared = [UInt8](repeating: 0, count: 32)
       let result = try MLKEM768.PublicKey(rawRepresentation: key).encapsulate()
-      #expect(sky_mlkem768_decapsulate(&shared, Array(result.encapsulated), kept) == 0)
+      let opened = sky_mlkem768_decapsulate(&shared, Array(result.encapsulated), kept)
+      #expect(opened == 0)
       #expect(shared == array(result.sharedSecret), "round \(round): in")
 
       var ciphertext = [UInt8](repeating: 0, count: 1_088)
-      #expect(sky_mlkem768_encapsulate(&ciphertext, &shared, key, bytes.take(32)) == 0)
+      let coins = bytes.take(32)
+      let sealed = sky_mlkem768_encapsulate(&ciphertext, &shared, key, coins)
+      #expect(sealed == 0)
       #expect(array(try theirs.decapsulate(Data(ciphertext))) == shared, "round \(round): out")
 
       let place = bytes.take(3)
       ciphertext[(Int(place[0]) << 8 | Int(place[1])) % 1_088] ^= 1 << (place[2] % 8)
       var rejected = [UInt8](repeating: 0, count: 32)
-      #expect(sky_mlkem768_decapsulate(&rejected, ciphertext, kept) == 0)
+      let taken = sky_mlkem768_decapsulate(&rejected, ciphertext, kept)
+      #expect(taken == 0)
       #expect(rejected != shared, "round \(round): the true secret came out")
       #expect(rejected == array(try theirs.decapsulate(Data(ciphertext))), "round \(round): implicit rejection")
     }

@@ -5,6 +5,12 @@ import Wire
 
 @testable import Node
 
+extension Node {
+  fileprivate mutating func offerKey(now: Instant) {
+    do throws(ErrorCode) { try session.beginRekey(now: now, random: &random) } catch { Issue.record("\(error)") }
+  }
+}
+
 /// What the node's state machine must not be talked into.
 @Suite struct NodeSecurityTests {
   @Test func receiptFromSomebodyElseSettlesNothing() throws {
@@ -57,9 +63,7 @@ import Wire
       let scene = NodeScene()
       scene.linkUp()
       if let entropy { scene.node.handle(.entropy(Bytes32(repeating: entropy)), now: scene.now) }
-      do throws(ErrorCode) {
-        try scene.node.session.beginRekey(now: scene.now, random: &scene.node.random)
-      } catch { Issue.record("\(error)") }
+      scene.node.offerKey(now: scene.now)
       return scene.node.session.ephemeral.withBytes { Array($0) }
     }
     #expect(ephemeral(nil) == ephemeral(nil), "the rest of the scene must repeat")
