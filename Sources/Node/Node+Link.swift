@@ -131,6 +131,11 @@ extension Node {
     current.id = welcome.hubId
     var list = HubList()
     list.append(current)
+    // What a configured hub showed of itself outlives a stay with another hub, whatever that one says.
+    for i in 0..<before.hubs.count
+    where list.firstIndex(of: before.hubs[i]) == nil && settings.hubs.firstIndex(of: before.hubs[i]) != nil {
+      list.append(before.hubs[i])
+    }
     for i in 0..<told.count where list.firstIndex(of: told[i]) == nil { list.append(told[i]) }
     admission.hubs = list
     admission.ticket = nil

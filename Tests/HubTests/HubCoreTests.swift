@@ -202,7 +202,7 @@ import Wire
     let original = try swarm.allowedNode(1, instance: 1)
     swarm.connect(original)
     for attempt in 0..<2 {
-      let thief = TestNode(2)
+      let thief = TestNode(2, instance: 2)
       let link = swarm.core.open(address: "192.0.2.66", now: swarm.now)
       swarm.core.secured(link, exporter: Bytes32(repeating: 9))
       var hello = thief.hello()

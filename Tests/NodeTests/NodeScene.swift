@@ -16,6 +16,8 @@ final class NodeScene {
   /// What the hub got, and why it ended.
   var frames: [FrameHeader] = []
   var hubHeard: ErrorCode?
+  /// The hubs that CONFIGURE names.
+  var told = HubList()
 
   static func secret(_ first: UInt8) -> Secret<32> {
     var secret = Secret<32>()
@@ -24,22 +26,24 @@ final class NodeScene {
   }
   static func generator(_ first: UInt8) -> Drbg { Drbg(seed: secret(first)) }
 
-  /// A configured hub that is known by its certificate, not yet by its key.
-  static var settings: NodeSettings {
+  /// Configured hubs that are known by their certificates, not yet by their keys.
+  static func settings(hubs: Int) -> NodeSettings {
     var settings = NodeSettings()
-    settings.hubs.append(
-      HubEntry(
-        host: InlineText<253>("hub.example.org")!, port: 7_443, pin: Bytes32(repeating: 6),
-        key: Bytes32(repeating: 0)))
+    for i in 0..<hubs {
+      settings.hubs.append(
+        HubEntry(
+          host: InlineText<253>("hub\(i).example.org")!, port: 7_443, pin: Bytes32(repeating: 6),
+          key: Bytes32(repeating: 0)))
+    }
     return settings
   }
 
-  init(hubKey: UInt8 = 151, admission: Admission = Admission()) {
+  init(hubKey: UInt8 = 151, hubs: Int = 1, admission: Admission = Admission()) {
     hubIdentity = Identity(seed: Self.secret(hubKey))
     let me = NodeSelf(
       instance: InlineArray(repeating: 3), hardware: Bytes32(repeating: 4), agent: InlineArray(repeating: 0))
     node = Node(
-      seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: Self.settings, admission: admission)
+      seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: Self.settings(hubs: hubs), admission: admission)
     node.handle(.start, now: now)
     settle()
   }
@@ -116,10 +120,10 @@ final class NodeScene {
   }
 
   private func configure() throws(ErrorCode) {
-    var queue = ByteQueue(capacity: 64)
+    var queue = ByteQueue(capacity: 1_024)
     _ = Configure(
       wallTimeMs: 1_767_225_600_000, heartbeatIntervalMs: 30_000, rekeyAfterMs: 120_000, dictionaryGeneration: 0,
-      allowedDuties: .all, hubs: HubList()
+      allowedDuties: .all, hubs: told
     ).append(to: &queue)
     try hub.send(FrameHeader(kind: .configure, destination: 1_000_000), bodyOf: queue, now: now)
   }

@@ -58,6 +58,51 @@ extension Node {
     #expect(scene.hubHeard == .hubKeyMismatch)
   }
 
+  /// Another hub's word, or its silence, does not undo what a configured hub showed of itself.
+  @Test(arguments: [false, true]) func aFellowHubDoesNotMakeTheNodeForgetAKey(itNamesAnother: Bool) throws {
+    let scene = NodeScene(hubs: 2)
+    scene.linkUp()
+    #expect(scene.isOnline)
+    let first = scene.hubIdentity.publicKey
+    scene.linkDown()
+    scene.hubIdentity = Identity(seed: NodeScene.secret(33))
+    if itNamesAnother {
+      var entry = NodeScene.settings(hubs: 1).hubs[0]
+      entry.key = scene.hubIdentity.publicKey
+      scene.told.append(entry)
+    }
+    let second = scene.node.hubIndex
+    scene.linkUp()
+    #expect(scene.isOnline && second == 1)
+    scene.linkDown()
+    let (index, known) = (scene.node.hubIndex, scene.node.hub?.key)
+    #expect(index == 0 && known.map { equal($0, first) } == true)
+    // The second hub's key at the first one's place.
+    scene.linkUp()
+    let (error, online) = (scene.node.lastError, scene.isOnline)
+    #expect(error == .hubKeyMismatch && !online)
+  }
+
+  @Test func aKeyHasALastRecord() throws {
+    let pair = SessionPair()
+    try pair.establish()
+    let body: [UInt8] = [1]
+    func send() throws(ErrorCode) {
+      try pair.node.send(FrameHeader(kind: .message), body: body.span.bytes, now: pair.now)
+    }
+    let early = pair.node.rekeyDue(by: pair.now, afterMs: Limits.rekeyAfterMs)
+    pair.node.sending.counter = Limits.rekeyAfterFrames
+    let due = pair.node.rekeyDue(by: pair.now, afterMs: Limits.rekeyAfterMs)
+    #expect(!early && due)
+    pair.node.sending.counter = 2 * Limits.rekeyAfterFrames - 1
+    try send()
+    #expect(throws: ErrorCode.keyExpired) { try send() }
+    // The receiver counts for itself.
+    pair.hub.receiving.counter = 2 * Limits.rekeyAfterFrames
+    pair.collect()
+    #expect(throws: ErrorCode.keyExpired) { try pair.hubEvent() }
+  }
+
   @Test func freshEntropyChangesTheKeysToCome() {
     func ephemeral(_ entropy: UInt8?) -> [UInt8] {
       let scene = NodeScene()
