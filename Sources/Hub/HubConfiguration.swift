@@ -27,7 +27,7 @@ public struct HubConfiguration: Sendable {
   public var descriptorsNeeded: Int { linksMaximum + 64 }
 
   /// A link with nothing received for this long is dead.
-  public var silenceMs: UInt64 { heartbeatMs * Limits.silenceIntervals }
+  public var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatMs) }
 
   /// Throws `badConfiguration` naming the option and what it takes.
   public func check() throws(HubError) {

@@ -85,6 +85,9 @@ public final class HubCore {
   /// Connections in any phase.
   public var linkCount: Int { links.count - freeSlots.count }
 
+  /// Mixes fresh entropy in: who once read the generator's state cannot foretell the keys to come.
+  func reseed(_ entropy: Bytes32) { random.reseed(entropy) }
+
   // MARK: Connections
 
   /// True when another connection may be accepted now; otherwise it waits in the kernel's queue.

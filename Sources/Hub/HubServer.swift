@@ -126,6 +126,7 @@ public final class HubServer {
 
   private func turn() {
     let began = Clock.now
+    core.reseed(Entropy.bytes())
     let online = core.onlineCount
     let pending = ready
     ready.removeAll(keepingCapacity: true)

@@ -116,7 +116,7 @@ extension Node {
     act(.sampleVitals)  // the first heartbeat goes at once
   }
 
-  private var silenceMs: UInt64 { heartbeatIntervalMs * Limits.silenceIntervals + 1_000 }
+  private var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
 
   /// Keeps id, hub keys and hub list; asks for a write only when something is new.
   private mutating func remember(_ told: HubList) {
@@ -131,6 +131,11 @@ extension Node {
     current.id = welcome.hubId
     var list = HubList()
     list.append(current)
+    // What a configured hub showed of itself outlives a stay with another hub, whatever that one says.
+    for i in 0..<before.hubs.count
+    where list.firstIndex(of: before.hubs[i]) == nil && settings.hubs.firstIndex(of: before.hubs[i]) != nil {
+      list.append(before.hubs[i])
+    }
     for i in 0..<told.count where list.firstIndex(of: told[i]) == nil { list.append(told[i]) }
     admission.hubs = list
     admission.ticket = nil

@@ -25,9 +25,10 @@ struct Outbox: ~Copyable {
     return entries.append(Entry(sequence: sequence, destination: destination, sentAt: now, isResolved: false))
   }
 
-  /// True when the message was waiting.
-  mutating func resolve(_ sequence: UInt64) -> Bool {
-    for i in 0..<entries.count where entries[i].sequence == sequence && !entries[i].isResolved {
+  /// True when the message was waiting for a word from `source`: nobody answers for somebody else.
+  mutating func resolve(_ sequence: UInt64, from source: UInt32) -> Bool {
+    for i in 0..<entries.count
+    where entries[i].sequence == sequence && entries[i].destination == source && !entries[i].isResolved {
       entries[i].isResolved = true
       return true
     }
@@ -52,7 +53,7 @@ extension Node {
     case .configure: try takeConfiguration(now: now)
     case .heartbeatAck: try takeHeartbeatAck(frame, now: now)
     case .message: try takeMessage(frame, now: now)
-    case .receipt: try takeReceipt(now: now)
+    case .receipt: try takeReceipt(frame, now: now)
     case .pong: break
     case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone:
       counters.ignored += 1
@@ -170,9 +171,15 @@ extension Node {
     }
   }
 
-  private mutating func takeReceipt(now: Instant) throws(ErrorCode) {
+  /// The hub checks that a node's receipt names that node as its source, and puts the destination there when
+  /// it answers in its place.
+  private mutating func takeReceipt(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     let receipt = try Receipt(decoding: session.body)
-    if outbox.resolve(receipt.sequence) { tell(.receipt(sequence: receipt.sequence, failure: receipt.failure)) }
+    guard outbox.resolve(receipt.sequence, from: frame.source) else {
+      counters.ignored += 1
+      return
+    }
+    tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
   }
 
   private mutating func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {

@@ -75,6 +75,8 @@ public struct Node: ~Copyable {
     /// The link ended or could not be made.
     case linkDown(ErrorCode)
     case vitals(VitalSigns)
+    /// Fresh random bytes, with every `sampleVitals`: what was read from memory once foretells no later key.
+    case entropy(Bytes32)
     /// Answer to the action `probe`.
     case probeResult(reachable: Bool)
     /// The system's wall clock, milliseconds since 1970.
@@ -91,7 +93,7 @@ public struct Node: ~Copyable {
     case disconnect
     /// See whether `hubs[index]` answers, then report `probeResult`.
     case probe(Int)
-    /// Read the sensors and the system clock, then report `systemClock` and `vitals`.
+    /// Read the sensors, the system clock and the random source, then report `systemClock`, `entropy` and `vitals`.
     case sampleVitals
     /// Write `admission` to the state directory.
     case persist
@@ -211,6 +213,7 @@ public struct Node: ~Copyable {
       if state == .draining { return finishDrain() }
       if hasLink { linkFailed(code, now: now) }
     case .vitals(let signs): takeVitals(signs, now: now)
+    case .entropy(let bytes): random.reseed(bytes)
     case .probeResult(let reachable): takeProbe(reachable: reachable, now: now)
     case .systemClock(let wallMs): takeSystemClock(wallMs, now: now)
     case .drain: beginDrain(now: now)

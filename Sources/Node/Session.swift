@@ -37,7 +37,7 @@ public struct Session: ~Copyable {
   public internal(set) var peerHello: Hello?
   /// What the hub answered (initiator, after `.established`).
   public internal(set) var peerWelcome: Welcome?
-  /// Key renewals since the handshake.
+  /// Key renewals since the handshake, modulo 2^32: a peer may renew as often as it likes.
   public private(set) var renewals: UInt32 = 0
 
   var isInitiator = true
@@ -381,7 +381,7 @@ public struct Session: ~Copyable {
     deriveNextKeys()
     sending.advance(to: &nextSend, epoch: sending.epoch &+ 1, now: now)
     receivePending = true
-    renewals += 1
+    renewals &+= 1
   }
 
   /// Initiator: both directions change over here, because the hub's next record is under the new key.
@@ -394,7 +394,7 @@ public struct Session: ~Copyable {
     sending.advance(to: &nextSend, epoch: sending.epoch &+ 1, now: now)
     receiving.advance(to: &nextReceive, epoch: receiving.epoch &+ 1, now: now)
     rekeyUnderway = false
-    renewals += 1
+    renewals &+= 1
     // Without room for it, the next frame under the new keys tells the hub the same.
     try sendIfRoom(FrameHeader(kind: .rekeyDone), now: now)
   }

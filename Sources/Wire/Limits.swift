@@ -49,8 +49,11 @@ public enum Limits {
   public static let heartbeatMaximumMs: UInt64 = 600_000
   /// Heartbeats are spread by this share of the interval either way, in percent.
   public static let heartbeatJitterPercent: UInt64 = 10
-  /// A link with nothing received for this many heartbeat intervals is dead.
+  /// A link with nothing received for this many heartbeat intervals and the grace is dead.
   public static let silenceIntervals: UInt64 = 3
+  /// So that with short intervals a busy processor is not taken for a dead link.
+  public static let silenceGraceMs: UInt64 = 1_000
+  public static func silenceMs(heartbeatMs: UInt64) -> UInt64 { heartbeatMs * silenceIntervals + silenceGraceMs }
 
   // MARK: Ids (blueprint)
 

@@ -206,6 +206,7 @@ final class Daemon: ControlHandler {
       case .sampleVitals:
         stall?.reached(.sensors)
         node.handle(.systemClock(UInt64(max(0, Clock.wallMs))), now: now)
+        node.handle(.entropy(Entropy.bytes()), now: now)
         node.handle(.vitals(sensors.sample()), now: now)
       case .persist:
         do throws(ErrorCode) { try state.write(node.admission) } catch { telling.stateNotWritten(error) }

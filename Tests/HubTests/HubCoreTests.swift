@@ -155,7 +155,7 @@ import Wire
     let swarm = try TestSwarm()
     let a = try swarm.allowedNode(1)
     swarm.connect(a)
-    swarm.pass(89_999)
+    swarm.pass(90_999)
     #expect(swarm.core.onlineCount == 1)
     swarm.pass(1)
     #expect(a.failure == .linkSilent && swarm.core.onlineCount == 0)
