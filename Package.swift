@@ -18,11 +18,12 @@ let hostArchitecture = {
 /// `tools/fuzz` builds everything instrumented: the path of libFuzzer's library without a main.
 let fuzzer = Context.environment["SKYNOD_FUZZ"]
 
-let common: [SwiftSetting] = [
-  .enableExperimentalFeature("Lifetimes"),
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-] + (fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer,address"])] : [])
+let common: [SwiftSetting] =
+  [
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ] + (fuzzer != nil ? [.unsafeFlags(["-sanitize=fuzzer,address"])] : [])
 /// What the boards run: kept inside the Embedded subset in both flavours.
 let board: [SwiftSetting] =
   common
@@ -30,7 +31,8 @@ let board: [SwiftSetting] =
     ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])]
     : [.treatWarning("EmbeddedRestrictions", as: .error)])
 
-let cSettings: [CSetting] = embedded
+let cSettings: [CSetting] =
+  embedded
   ? [
     .define("SKY_FIXED_HEAP"),
     .unsafeFlags(["-ffunction-sections", "-fdata-sections", "-Os", "-Wall", "-Wextra", "-Werror"]),

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # what is set here is for the script that sources it
 # Sourced by tools/demo and Tests/System: a hub and nodes on loopback, in a temporary folder that goes
 # away with them. Run from the top of the repository, with `set -euo pipefail`.
 #

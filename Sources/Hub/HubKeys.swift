@@ -130,7 +130,8 @@ public struct HubKeys: ~Copyable {
     do throws(ErrorCode) {
       return try TlsContext.server(certificate: certificate.span.bytes, key: privateKey.terminated.bytes)
     } catch {
-      throw HubError(.badConfiguration, "certificate and key do not fit: \(error.sentence)", hint: "see hub.crt, hub.key")
+      throw HubError(
+        .badConfiguration, "certificate and key do not fit: \(error.sentence)", hint: "see hub.crt, hub.key")
     }
   }
 

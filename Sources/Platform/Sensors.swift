@@ -64,7 +64,9 @@ public final class Sensors {
       }
       guard (0...100).contains(value) else { continue }
       signs.batteryPercent = min(signs.batteryPercent, UInt8(value))
-      if let status = supply.status, load(status), file.bytes.byteCount >= 4, starts(with: "Disc") { isDischarging = true }
+      if let status = supply.status, load(status), file.bytes.byteCount >= 4, starts(with: "Disc") {
+        isDischarging = true
+      }
     }
     if hasMains { signs.power = .mains } else if isDischarging { signs.power = .battery }
     if !hasMains, !isDischarging, signs.batteryPercent <= 100 { signs.power = .mains }  // charging or full

@@ -35,7 +35,8 @@ enum Wakeups {
 
   private static func traced(_ lab: Lab, _ pid: pid_t, _ seconds: Double) throws -> Double {
     let output = lab.file("strace.txt")
-    let calls = "trace=?epoll_wait,?epoll_pwait,?epoll_pwait2,?poll,?ppoll,?select,?pselect6,?nanosleep,?clock_nanosleep"
+    let calls =
+      "trace=?epoll_wait,?epoll_pwait,?epoll_pwait2,?poll,?ppoll,?select,?pselect6,?nanosleep,?clock_nanosleep"
     let tracer = try lab.start(
       ["strace", "-f", "-q", "-e", calls, "-o", output, "-p", "\(pid)"], log: "strace.log")
     // Attaching itself interrupts the call that is under way, which counts for nothing.

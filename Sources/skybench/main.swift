@@ -26,7 +26,8 @@ let benchmarks = [
 ]
 
 func usage() -> Never {
-  FileHandle.standardError.write(Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N]\n".utf8))
+  FileHandle.standardError.write(
+    Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N]\n".utf8))
   exit(64)
 }
 
@@ -34,7 +35,9 @@ var words = Array(CommandLine.arguments.dropFirst())
 guard !words.isEmpty else { usage() }
 let name = words.removeFirst()
 if name == "list" {
-  for benchmark in benchmarks { print(benchmark.name + String(repeating: " ", count: 12 - benchmark.name.count) + benchmark.summary) }
+  for benchmark in benchmarks {
+    print(benchmark.name + String(repeating: " ", count: 12 - benchmark.name.count) + benchmark.summary)
+  }
   exit(0)
 }
 guard let benchmark = benchmarks.first(where: { $0.name == name }) else { usage() }

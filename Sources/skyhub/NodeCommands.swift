@@ -73,7 +73,8 @@ struct NodesCommand: ParsableCommand {
       return print(online ? "No node is connected." : "No nodes yet: skyhub token makes a ticket for one.")
     }
     let now = wallClockNow()
-    var table = Table("ID", "LABEL", "CLASS", "FINGERPRINT", "STATE", "FIRST SEEN", "LAST SEEN", "AGENT", "VITALS", "CLONES")
+    var table = Table(
+      "ID", "LABEL", "CLASS", "FINGERPRINT", "STATE", "FIRST SEEN", "LAST SEEN", "AGENT", "VITALS", "CLONES")
     for (record, listing) in zip(records.filter { !online || live[$0.id] != nil }, listings) {
       table.add(
         listing.id, listing.label.isEmpty ? "-" : listing.label, listing.class,

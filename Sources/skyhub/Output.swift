@@ -45,5 +45,6 @@ func span(_ seconds: Int64) -> String {
 
 /// Text from a node, safe for a terminal: control characters become U+FFFD.
 func printable(_ text: String) -> String {
-  String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
+  String(
+    String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
 }

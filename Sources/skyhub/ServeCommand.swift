@@ -35,7 +35,9 @@ struct ServeCommand: ParsableCommand {
   var peerHub: [PeerHub] = []
 
   func validate() throws {
-    if hubId == 0 || hubId > Limits.lightNodeLast { throw ValidationError("--hub-id must be 1 to \(Limits.lightNodeLast).") }
+    if hubId == 0 || hubId > Limits.lightNodeLast {
+      throw ValidationError("--hub-id must be 1 to \(Limits.lightNodeLast).")
+    }
     do throws(HubError) { try settings.check() } catch { throw ValidationError("\(error)") }
   }
 

@@ -27,8 +27,11 @@ struct StatusCommand: ParsableCommand {
       ("handshaking", "\(status.handshaking)"),
       ("connections", "\(status.accepted) accepted, \(status.joined) joined"),
       ("refused", refusals.isEmpty ? "none" : refusals.joined(separator: ", ")),
-      ("messages", "\(status.messagesRouted) routed, \(status.messagesUnreachable) unreachable, "
-        + "\(status.messagesKept) for the hub"),
+      (
+        "messages",
+        "\(status.messagesRouted) routed, \(status.messagesUnreachable) unreachable, "
+          + "\(status.messagesKept) for the hub"
+      ),
       ("heartbeats", "\(status.heartbeats)"),
       ("key renewals", "\(status.rekeys)"),
       ("clones", "\(status.clones)"),

@@ -106,6 +106,7 @@ extension ControlCommands {
     reply.field("heap_used_bytes", UInt64(counts.used_bytes))
     reply.field("heap_peak_bytes", UInt64(counts.peak_bytes))
     reply.field("heap_arena_bytes", UInt64(counts.arena_bytes))
-    reply.field("heap_allocations_since_ready", counts.allocations - min(counts.allocations, context.allocationsAtReady))
+    reply.field(
+      "heap_allocations_since_ready", counts.allocations - min(counts.allocations, context.allocationsAtReady))
   }
 }

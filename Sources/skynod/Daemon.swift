@@ -77,7 +77,8 @@ final class Daemon: ControlHandler {
   }
 
   /// systemd's socket when there is one, else our own at the configured path.
-  private static func makeListener(_ options: Options, _ configuration: Configuration) throws(ErrorCode) -> UnixListener {
+  private static func makeListener(_ options: Options, _ configuration: Configuration) throws(ErrorCode) -> UnixListener
+  {
     if options.controlSocket == nil {
       for index in 0..<HandedOver.count where HandedOver.name(index).bytes.elementsEqual("control") {
         return UnixListener(handedOver: HandedOver.descriptor(index))

@@ -34,7 +34,8 @@ let trafficItems: [StatusItem] = [
   StatusItem("sent", "sent"), StatusItem("received", "received"), StatusItem("dropped", "dropped"),
 ]
 let boardItems: [StatusItem] = [
-  StatusItem("board_uptime_s", "up for", .seconds), StatusItem("load", "load"), StatusItem("memory_available_kb", "free memory", .kilobytes),
+  StatusItem("board_uptime_s", "up for", .seconds), StatusItem("load", "load"),
+  StatusItem("memory_available_kb", "free memory", .kilobytes),
   StatusItem("temperature_c", "temperature", .celsius), StatusItem("power", "power"),
   StatusItem("battery_percent", "battery", .percent), StatusItem("clock", "clock set by"),
   StatusItem("time", "time"),

@@ -69,7 +69,10 @@ import Wire
     }
     #expect(reply(json: false, rows) == "seq=1 text=\"x y\"\nseq=2 text=\"x y\"\nOK\n")
     #expect(reply(json: true, rows) == #"{"ok":true,"rows":[{"seq":1,"text":"x y"},{"seq":2,"text":"x y"}]}"# + "\n")
-    #expect(reply(json: true) { $0.beginRows(); $0.endRows() } == "{\"ok\":true,\"rows\":[]}\n")
+    #expect(
+      reply(json: true) {
+        $0.beginRows(); $0.endRows()
+      } == "{\"ok\":true,\"rows\":[]}\n")
   }
 
   @Test func aRowThatDoesNotFitIsTakenBackWhole() throws {
@@ -97,10 +100,14 @@ import Wire
 
   @Test func anErrorReplacesWhatWasWritten() {
     #expect(
-      reply(json: false) { $0.field("a", 1); $0.error(.forbidden) }
+      reply(json: false) {
+        $0.field("a", 1); $0.error(.forbidden)
+      }
         == "ERR 13 forbidden \(ErrorCode.forbidden.sentence)\n")
     #expect(
-      reply(json: true) { $0.beginRows(); $0.beginRow(); $0.error(.full) }
+      reply(json: true) {
+        $0.beginRows(); $0.beginRow(); $0.error(.full)
+      }
         == "{\"ok\":false,\"error\":{\"number\":16,\"token\":\"full\",\"text\":\"\(ErrorCode.full.sentence)\"}}\n")
   }
 

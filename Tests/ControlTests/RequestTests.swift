@@ -31,7 +31,8 @@ import Wire
   }
 
   @Test func theNumberOfArgumentsIsChecked() {
-    for line in ["status now", "join", "join a b", "send", "send HUB", "send HUB  ", "json", "inbox ack 1 2", "quit 1"] {
+    for line in ["status now", "join", "join a b", "send", "send HUB", "send HUB  ", "json", "inbox ack 1 2", "quit 1"]
+    {
       #expect(Parsed(line).error == .badArgument, "\(line)")
     }
     let sixteen = (0..<16).map { "a\($0)" }.joined(separator: " ")
@@ -112,7 +113,9 @@ import Wire
   }
 
   @Test func brokenQuotesAreRefused() {
-    for raw in ["\"", "\"abc", "\"abc\"d", #""\q""#, #""\x1""#, #""\xg0""#, "\"abc\\"] { #expect(read(raw) == nil, "\(raw)") }
+    for raw in ["\"", "\"abc", "\"abc\"d", #""\q""#, #""\x1""#, #""\xg0""#, "\"abc\\"] {
+      #expect(read(raw) == nil, "\(raw)")
+    }
     #expect(read("no \"quotes\" first") == Array("no \"quotes\" first".utf8))
   }
 

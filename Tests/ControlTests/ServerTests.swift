@@ -21,16 +21,17 @@ import Wire
   @Test func manyRequestsInOnePacketAreAnsweredInOrder() {
     let bench = Bench()
     let client = bench.client()
-    #expect(bench.ask(client, "id\njson on\nreload\njson off\nreload") == """
-      id=NOD1000001
-      fingerprint=0011223344556677
-      OK
-      {"ok":true}
-      {"ok":true}
-      OK
-      OK
+    #expect(
+      bench.ask(client, "id\njson on\nreload\njson off\nreload") == """
+        id=NOD1000001
+        fingerprint=0011223344556677
+        OK
+        {"ok":true}
+        {"ok":true}
+        OK
+        OK
 
-      """)
+        """)
   }
 
   @Test func jsonAnswersEveryVerbWithOneObjectALine() throws {

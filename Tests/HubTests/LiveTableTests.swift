@@ -35,7 +35,9 @@ import Wire
 
   @Test func otherInstanceIsPutOffWhileTheOldSessionIsAsked() {
     var table = occupied()
-    let verdicts = [table.judge(id: id, instance: two, now: at(10)), table.judge(id: id, instance: two, now: at(2_000))]
+    let verdicts = [
+      table.judge(id: id, instance: two, now: at(10)), table.judge(id: id, instance: two, now: at(2_000)),
+    ]
     #expect(verdicts == [.busy(probe: first), .busy(probe: nil)])
     #expect(table.silentLinks(now: at(5_009)).isEmpty)
   }
@@ -44,7 +46,9 @@ import Wire
     var table = occupied()
     _ = table.judge(id: id, instance: two, now: at(10))
     table.answered(first, now: at(60))
-    let verdicts = [table.judge(id: id, instance: two, now: at(1_000)), table.judge(id: id, instance: two, now: at(2_000))]
+    let verdicts = [
+      table.judge(id: id, instance: two, now: at(1_000)), table.judge(id: id, instance: two, now: at(2_000)),
+    ]
     #expect(verdicts == [.clone(isNews: true), .clone(isNews: false)])
     #expect(table.silentLinks(now: at(30_000)).isEmpty)
     #expect(table.link(of: id) == first)

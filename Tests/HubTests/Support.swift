@@ -10,7 +10,8 @@ final class TemporaryDirectory {
 
   init() throws {
     var template = Array("/tmp/skyhub-test-XXXXXX".utf8CString)
-    path = try #require(template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) }.map { String(cString: $0) })
+    path = try #require(
+      template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) }.map { String(cString: $0) })
   }
 
   deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -3,10 +3,11 @@ import Hub
 import Testing
 
 @Suite struct TextFormsTests {
-  @Test(arguments: [
-    ("30s", 30_000), ("10ms", 10), ("5m", 300_000), ("5min", 300_000), ("24h", 86_400_000), ("7d", 604_800_000),
-    ("0s", 0),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("30s", 30_000), ("10ms", 10), ("5m", 300_000), ("5min", 300_000), ("24h", 86_400_000), ("7d", 604_800_000),
+      ("0s", 0),
+    ] as [(String, UInt64)])
   func durationsAreRead(_ text: String, _ ms: UInt64) {
     #expect(DurationText(text)?.ms == ms)
   }

@@ -5,7 +5,8 @@ import Wire
 @testable import Node
 
 private func sealed(
-  _ name: String, to victim: Side, _ code: ErrorCode, told: Told = .byName, _ change: @escaping @Sendable (inout [UInt8]) -> Void
+  _ name: String, to victim: Side, _ code: ErrorCode, told: Told = .byName,
+  _ change: @escaping @Sendable (inout [UInt8]) -> Void
 ) -> Attack {
   Attack(name: "\(name), to the \(victim)", victim: victim, code: code, told: told) { scene in
     scene.establish()
@@ -33,8 +34,12 @@ private func bothWays(_ victim: Side) -> [Attack] {
     sealed("sealed: type of a handshake record", to: victim, .oversized, put(4, at: 0)),
     sealed("sealed: next epoch claimed", to: victim, .wrongEpoch, put(1, at: 1)),
     sealed("sealed: epoch 255", to: victim, .wrongEpoch, put(255, at: 1)),
-    sealed("sealed: one byte shorter", to: victim, .decryptFailed) { lengthened(by: -1)(&$0); $0.removeLast() },
-    sealed("sealed: one byte longer", to: victim, .decryptFailed) { lengthened(by: 1)(&$0); $0.append(0) },
+    sealed("sealed: one byte shorter", to: victim, .decryptFailed) {
+      lengthened(by: -1)(&$0); $0.removeLast()
+    },
+    sealed("sealed: one byte longer", to: victim, .decryptFailed) {
+      lengthened(by: 1)(&$0); $0.append(0)
+    },
     sealed("sealed: too short for a frame", to: victim, .malformed) { $0 = [16, 0, 0, 47] },
     sealed("sealed: oversized, refused on four bytes", to: victim, .oversized) {
       $0 = [16, 0, UInt8((Limits.sealedPayloadBytes + 1) >> 8), UInt8((Limits.sealedPayloadBytes + 1) & 255)]
@@ -110,8 +115,10 @@ let rekeyAttacks: [Attack] = [
   Attack(name: "REKEY INIT tampered on the wire", victim: .hub, code: .decryptFailed, genuineFrames: 1) {
     $0.play(at: .rekeyInit, flip(100))
   },
-  Attack(name: "REKEY REPLY tampered on the wire", victim: .node, code: .decryptFailed,
-         told: .byName, genuineFrames: 1) {
+  Attack(
+    name: "REKEY REPLY tampered on the wire", victim: .node, code: .decryptFailed,
+    told: .byName, genuineFrames: 1
+  ) {
     $0.play(at: .rekeyReply, flip(100))
   },
   Attack(name: "REKEY DONE tampered on the wire", victim: .hub, code: .decryptFailed, genuineFrames: 1) {

@@ -41,7 +41,9 @@ private let helloAttacks: [Attack] = [
   tampered("HELLO: length one under", .hello, .hub, .malformed, lengthened(by: -1)),
   tampered("HELLO: length 65535, refused on four bytes", .hello, .hub, .oversized) { $0 = [1, 0, 0xFF, 0xFF] },
   tampered("HELLO: length 0", .hello, .hub, .malformed) { $0 = [1, 0, 0, 0] },
-  tampered("HELLO: no version in common, later", .hello, .hub, .versionUnsupported) { $0[4] = 9; $0[5] = 2 },
+  tampered("HELLO: no version in common, later", .hello, .hub, .versionUnsupported) {
+    $0[4] = 9; $0[5] = 2
+  },
   tampered("HELLO: version range empty", .hello, .hub, .malformed, put(2, at: 5)),
   tampered("HELLO: version 0", .hello, .hub, .malformed, put(0, at: 5)),
   tampered("HELLO: later versions claimed for the node", .hello, .node, .badSignature, put(2, at: 4)),
@@ -132,7 +134,8 @@ private let confirmAttacks: [Attack] = [
 
 private let readyAttacks: [Attack] = [
   // The hub is established and takes nothing in the clear: it ends with an error of its own.
-  tampered("READY: unknown record type", .ready, .node, .unknownRecord, told: .endsWith(.unexpectedRecord), put(0, at: 0)),
+  tampered(
+    "READY: unknown record type", .ready, .node, .unknownRecord, told: .endsWith(.unexpectedRecord), put(0, at: 0)),
   tampered("READY: epoch not zero", .ready, .node, .malformed, told: .endsWith(.unexpectedRecord), put(1, at: 1)),
   tampered(
     "READY: length one over", .ready, .node, .oversized, told: .endsWith(.unexpectedRecord), lengthened(by: 1)),
@@ -191,7 +194,8 @@ private let orderAttacks: [Attack] = [
   tampered("refusal to a hub before HELLO", .hello, .hub, .unexpectedRecord) { $0 = [5, 0, 0, 2, 0, 85] },
   tampered("refusal of three bytes", .welcome, .node, .oversized) { $0 = [5, 0, 0, 3, 0, 85, 0] },
   tampered("refusal of one byte", .welcome, .node, .malformed) { $0 = [5, 0, 0, 1, 85] },
-  Attack(name: "recorded HELLO and CONFIRM on a new connection, known key", victim: .hub, code: .badSignature) { scene in
+  Attack(name: "recorded HELLO and CONFIRM on a new connection, known key", victim: .hub, code: .badSignature) {
+    scene in
     let old = replayable()
     scene.pair.start(hubExporter: Bytes32(repeating: 0x77), hello: scene.pair.hello(withToken: false))
     scene.play { stage, bytes in

@@ -287,9 +287,10 @@ private func sample(of key: Configuration.Key) -> String {
     return keys
   }
 
-  @Test(arguments: [
-    ("1s", 1_000), ("1000ms", 1_000), ("90s", 90_000), ("2m", 120_000), ("120s", 120_000), ("1500ms", 1_500),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("1s", 1_000), ("1000ms", 1_000), ("90s", 90_000), ("2m", 120_000), ("120s", 120_000), ("1500ms", 1_500),
+    ] as [(String, UInt64)])
   func durationsAreTaken(text: String, ms: UInt64) throws {
     #expect(try parse("rekey_interval = \(text)").rekeyIntervalMs == ms)
   }
@@ -307,10 +308,11 @@ private func sample(of key: Configuration.Key) -> String {
     #expect(ConfigurationValue.durationMs(bytes.span.bytes) == 86_400_000)
   }
 
-  @Test(arguments: [
-    ("0", 0), ("1kB", 1_000), ("1KiB", 1_024), ("64MB", 64_000_000), ("64 MiB", 67_108_864), ("1GB", 1_000_000_000),
-    ("2GiB", 2_147_483_648),
-  ] as [(String, UInt64)])
+  @Test(
+    arguments: [
+      ("0", 0), ("1kB", 1_000), ("1KiB", 1_024), ("64MB", 64_000_000), ("64 MiB", 67_108_864), ("1GB", 1_000_000_000),
+      ("2GiB", 2_147_483_648),
+    ] as [(String, UInt64)])
   func sizesAreTaken(text: String, bytes: UInt64) throws {
     #expect(try parse("memory_low = \(text)\nmemory_critical = 0").memory.switchOff == bytes)
   }
@@ -320,15 +322,16 @@ private func sample(of key: Configuration.Key) -> String {
     #expect(fault("memory_low = \(text)")?.problem == .size)
   }
 
-  @Test(arguments: [
-    ("state_directory = relative", .path), ("ca_file = ~/ca", .path), ("control_socket = @abstract", .socketPath),
-    ("ticket = two words", .ticket), ("ticket = grün", .ticket), ("operate_group = -1", .group),
-    ("operate_group = a b", .group), ("operate_group = 4294967295", .group), ("operate_group = 0x1", .group),
-    ("duties = heartbeat, relay", .duties), ("duties = none", .duties), ("duties = Relay", .duties),
-    ("temperature_high = 151", .temperature), ("temperature_high = 80C", .temperature),
-    ("temperature_critical = -5", .temperature), ("battery_low = 101", .percent), ("battery_low = 30 % %", .percent),
-    ("battery_critical = %", .percent), ("log_level = verbose", .logLevel), ("log_level = 3", .logLevel),
-  ] as [(String, ConfigurationError.Problem)])
+  @Test(
+    arguments: [
+      ("state_directory = relative", .path), ("ca_file = ~/ca", .path), ("control_socket = @abstract", .socketPath),
+      ("ticket = two words", .ticket), ("ticket = grün", .ticket), ("operate_group = -1", .group),
+      ("operate_group = a b", .group), ("operate_group = 4294967295", .group), ("operate_group = 0x1", .group),
+      ("duties = heartbeat, relay", .duties), ("duties = none", .duties), ("duties = Relay", .duties),
+      ("temperature_high = 151", .temperature), ("temperature_high = 80C", .temperature),
+      ("temperature_critical = -5", .temperature), ("battery_low = 101", .percent), ("battery_low = 30 % %", .percent),
+      ("battery_critical = %", .percent), ("log_level = verbose", .logLevel), ("log_level = 3", .logLevel),
+    ] as [(String, ConfigurationError.Problem)])
   func aBadValueSaysWhatWasExpected(line: String, problem: ConfigurationError.Problem) throws {
     let error = try #require(fault("# one\n" + line))
     #expect(error.problem == problem)
@@ -352,13 +355,14 @@ private func sample(of key: Configuration.Key) -> String {
     #expect(try parse("operate_group = wheel").operateGroupId == nil)
   }
 
-  @Test(arguments: [
-    ("temperature_high = 85\ntemperature_critical = 84", .temperatureOrder, 2, .temperatureCritical),
-    ("temperature_critical = 84\n\ntemperature_high = 85", .temperatureOrder, 3, .temperatureHigh),
-    ("temperature_high = 91", .temperatureOrder, 1, .temperatureHigh),
-    ("battery_critical = 31", .batteryOrder, 1, .batteryCritical),
-    ("memory_low = 8MiB", .memoryOrder, 1, .memoryLow),
-  ] as [(String, ConfigurationError.Problem, Int, Configuration.Key)])
+  @Test(
+    arguments: [
+      ("temperature_high = 85\ntemperature_critical = 84", .temperatureOrder, 2, .temperatureCritical),
+      ("temperature_critical = 84\n\ntemperature_high = 85", .temperatureOrder, 3, .temperatureHigh),
+      ("temperature_high = 91", .temperatureOrder, 1, .temperatureHigh),
+      ("battery_critical = 31", .batteryOrder, 1, .batteryCritical),
+      ("memory_low = 8MiB", .memoryOrder, 1, .memoryLow),
+    ] as [(String, ConfigurationError.Problem, Int, Configuration.Key)])
   func thresholdsMustBeInOrder(text: String, problem: ConfigurationError.Problem, line: Int, key: Configuration.Key) {
     #expect(fault(text) == ConfigurationError(problem, line: line, key: key))
   }

@@ -136,7 +136,9 @@ struct Recording: Sendable {
   }
 
   /// Feeds one side; what comes out, and whether it ended.
-  private static func replay(_ bytes: [UInt8], at side: Side, with pair: SessionPair = SessionPair()) -> (frames: [[UInt8]], ended: Bool) {
+  private static func replay(_ bytes: [UInt8], at side: Side, with pair: SessionPair = SessionPair()) -> (
+    frames: [[UInt8]], ended: Bool
+  ) {
     pair.restart(side)
     var frames: [[UInt8]] = []
     var rekeyed = false

@@ -84,9 +84,11 @@ import Wire
   @Test func garbageIsNoCertificateAndNoKey() throws {
     let server = try TestServer()
     let garbage: [UInt8] = Array("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".utf8)
-    #expect(thrown { () throws(ErrorCode) in _ = try TlsContext.client(caPem: garbage.span.bytes) } == .certificateInvalid)
+    #expect(
+      thrown { () throws(ErrorCode) in _ = try TlsContext.client(caPem: garbage.span.bytes) } == .certificateInvalid)
     let empty: [UInt8] = []
-    #expect(thrown { () throws(ErrorCode) in _ = try TlsContext.client(caPem: empty.span.bytes) } == .certificateInvalid)
+    #expect(
+      thrown { () throws(ErrorCode) in _ = try TlsContext.client(caPem: empty.span.bytes) } == .certificateInvalid)
     let other = try TestServer()
     #expect(
       thrown { () throws(ErrorCode) in

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the system tests: counts what held and what did not, in the form of the Test Anything Protocol.
 #
 #   check WHAT COMMAND...   ok when the command succeeds; its output is shown only when it does not

@@ -253,7 +253,9 @@ private final class Pair {
         check(event, hub.phase, &toHub, hub.input)
         guard event == .hello else { continue }
         let proved = hub.provesToken(verifier)
-        if proved { precondition(record(toHub, hub.input).upperBound <= toHub.divergence, "a changed HELLO proved a token") }
+        if proved {
+          precondition(record(toHub, hub.input).upperBound <= toHub.divergence, "a changed HELLO proved a token")
+        }
         if proved && !refuses {
           try hub.accept(nodeId: 1_000_000, hubId: 1, identity: hubIdentity, random: &hubRandom, now: now)
         } else {
