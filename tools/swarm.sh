@@ -49,7 +49,7 @@ use_board() {
 swarm_begin() {
   hub=out/host/skyhub
   use_board "${1:-$(host_board)}"
-  data=$(mktemp -d "/tmp/skynod-${0##*/}.XXXXXX")
+  data=$(mktemp -d "${TMPDIR:-/tmp}/skynod-${0##*/}.XXXXXX")
   trap swarm_end EXIT
   trap 'exit 130' INT TERM
 }
@@ -66,7 +66,7 @@ stop_process() {
   wait "$1" 2>/dev/null || true
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 wait_for() {
   local what=$1; shift
@@ -105,4 +105,4 @@ EOF
 ticket() { "$hub" token --data "$data/hub" --uses 1 --expires 1h --ticket-only "$@"; }
 on() { local name=$1; shift; ${runner[@]+"${runner[@]}"} "$ctl" --socket "$data/$name/control.sock" "$@"; }
 is_online() { on "$1" status | grep -qw online; }
-json_value() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+json_value() { /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }

@@ -60,7 +60,7 @@ extension Node {
   }
 
   mutating func readLink(now: Instant) {
-    guard hasLink || state == .draining else { return }
+    guard hasLink else { return }
     do throws(ErrorCode) {
       while let event = try session.nextEvent(now: now, identity: identity, random: &random) {
         lastHeard = now
@@ -68,7 +68,7 @@ extension Node {
       }
       renewKeysIfDue(by: now, now: now)
     } catch {
-      if state == .draining { finishDrain() } else { linkFailed(error, now: now) }
+      linkFailed(error, now: now)
     }
   }
 
@@ -173,7 +173,6 @@ extension Node {
     case .silence: checkSilence(now: now)
     case .rekey: renewKeysIfDue(by: now, now: now)
     case .failback: act(.probe(0))
-    case .drain: finishDrain()
     }
   }
 
@@ -209,20 +208,14 @@ extension Node {
 
   // MARK: Draining
 
-  mutating func beginDrain(now: Instant) {
+  /// Says goodbye and stops. Nothing answers a goodbye, so nothing is waited for.
+  mutating func drain(now: Instant) {
     guard state != .draining, state != .stopped else { return }
     let linked = hasLink
     if session.isEstablished { session.close(.draining, now: now) }
     dropLink()
     enter(.draining)
-    guard linked else { return finishDrain() }
-    act(.disconnect)
-    timers.set(.drain, now + Limits.drainMs)
-  }
-
-  mutating func finishDrain() {
-    guard state == .draining else { return }
-    timers.cancelAll()
+    if linked { act(.disconnect) }
     enter(.stopped)
     act(.stop)
   }

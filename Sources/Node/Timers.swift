@@ -14,13 +14,11 @@ public enum Timer: Int, CaseIterable, Sendable {
   case rekey
   /// The next look whether the preferred hub is back.
   case failback
-  /// The end of draining.
-  case drain
 }
 
 /// The deadlines of all timers; `never` when not armed.
 public struct Timers: Sendable {
-  private var deadlines = InlineArray<7, Instant>(repeating: .never)
+  private var deadlines = InlineArray<6, Instant>(repeating: .never)
 
   public init() {}
 
