@@ -98,6 +98,7 @@ if !embedded && fuzzer == nil {
       dependencies: [
         "Hub", "skyhub", "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .executableTarget(name: "skybench", swiftSettings: common),

@@ -1,12 +1,16 @@
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
 #include "sky_datagram.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,8 +76,28 @@ int sky_datagram_send(int fd, const char *path, const void *bytes, size_t n) {
   return status;
 }
 
+int sky_datagram_send_waiting(int fd, const char *path, const void *bytes, size_t n, int wait_ms) {
+  // The socket never waits and poll() knows nothing of an unconnected receiver's queue.
+  const struct timespec pause = {.tv_nsec = 10000000};
+  for (;; wait_ms -= 10) {
+    int status = sky_datagram_send(fd, path, bytes, n);
+    if (status != -EAGAIN || wait_ms <= 0) return status;
+    nanosleep(&pause, NULL);
+  }
+}
+
 int sky_datagram_send_descriptor(int fd, const char *path, const void *bytes, size_t n, int attached) {
   return send_message(fd, path, bytes, n, attached);
+}
+
+bool sky_is_stream(int fd, const char *id) {
+  struct stat there;
+  char *end;
+  unsigned long long device = strtoull(id, &end, 10);
+  if (end == id || *end != ':' || fstat(fd, &there) != 0) return false;
+  const char *second = end + 1;
+  unsigned long long inode = strtoull(second, &end, 10);
+  return end != second && *end == 0 && device == there.st_dev && inode == there.st_ino;
 }
 
 uint64_t sky_monotonic_us(void) {

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/cdefs.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef SKY_HEAP_BYTES
 #define SKY_HEAP_BYTES (512 * 1024)
@@ -152,6 +154,18 @@ int posix_memalign(void **out, size_t alignment, size_t bytes) {
 size_t malloc_usable_size(void *p) { return p ? ((block *)p - 1)->size - sizeof(block) : 0; }
 
 sky_heap_counts sky_heap_read(void) { return counts; }
+
+// Of the linker: a static program that is not position-independent has its headers, constants and code from
+// the one to the other, and never writes there.
+extern const char __executable_start[], etext[];
+
+void sky_code_release(void) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t start = ((uintptr_t)__executable_start + page - 1) & ~(page - 1);
+  uintptr_t end = (uintptr_t)etext & ~(page - 1);
+  if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
+}
 #else
 sky_heap_counts sky_heap_read(void) { return (sky_heap_counts){0}; }
+void sky_code_release(void) {}
 #endif

@@ -255,19 +255,16 @@ public final class HubCore {
     }
   }
 
+  /// Whether the identity is in use already is judged at CONFIRM: a HELLO can be sent by anybody who has seen
+  /// the key, and must not be able to have a live node suspected, reported or turned away.
   private func welcome(_ link: HubLink, _ id: UInt32, now: Instant) {
     link.nodeId = id
-    let verdict = live.judge(id: id, instance: link.instance, now: now)
-    if case .welcome(let replaced) = verdict {
-      if replaced == nil, live.count >= configuration.maxNodes { return refuse(link, .hubFull, now: now) }
-      do throws(ErrorCode) {
-        try link.session.accept(
-          nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
-      } catch {
-        failed(link, error, now: now)
-      }
-    } else {
-      refuse(link, turnAway(link, id, verdict, now: now), now: now)
+    if live.link(of: id) == nil, live.count >= configuration.maxNodes { return refuse(link, .hubFull, now: now) }
+    do throws(ErrorCode) {
+      try link.session.accept(
+        nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
+    } catch {
+      failed(link, error, now: now)
     }
   }
 

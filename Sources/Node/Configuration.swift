@@ -117,7 +117,7 @@ extension Configuration {
     /// True for keys that are read at start only; a reload leaves them as they were.
     public var needsRestart: Bool {
       switch self {
-      case .authorityFile, .stateDirectory, .controlSocket: true
+      case .stateDirectory, .controlSocket: true
       default: false
       }
     }
@@ -132,9 +132,14 @@ extension Configuration {
 
   /// The first key that differs from `running` and that a reload does not change; nil when there is none.
   public func firstChangeNeedingRestart(from running: Configuration) -> Key? {
-    if authorityFile != running.authorityFile { return .authorityFile }
     if stateDirectory != running.stateDirectory { return .stateDirectory }
     if controlSocket != running.controlSocket { return .controlSocket }
     return nil
+  }
+
+  /// Takes back from `running` what a reload does not change.
+  public mutating func keepWhatNeedsRestart(of running: Configuration) {
+    stateDirectory = running.stateDirectory
+    controlSocket = running.controlSocket
   }
 }

@@ -89,7 +89,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     /// What was expected, for people. The figures are those of `Limits`; a test compares them.
     public var sentence: StaticString {
       switch self {
-      case .fileTooLong: "the file is longer than 65536 bytes"
+      case .fileTooLong: "the file is longer than 16384 bytes"
       case .lineTooLong: "the line is longer than 1024 bytes"
       case .notText: "the line is not UTF-8 text"
       case .controlByte: "the line contains a control character; only tabs are allowed"

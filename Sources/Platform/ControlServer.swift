@@ -42,6 +42,9 @@ public final class ControlServer {
   /// Events that slow readers did not get, since start.
   public private(set) var eventsLost: UInt64 = 0
 
+  /// False when the last call of `accept` failed for want of something (descriptors, say): clients wait in vain.
+  public private(set) var canAccept = true
+
   /// Makes every buffer. `operateGroup` is the group whose members may operate, none when nil.
   public init(operateGroup: UInt32?, ownUid: UInt32 = sky_effective_user_id()) {
     clients = InlineArray { _ in ControlClient() }
@@ -89,6 +92,7 @@ public final class ControlServer {
   @discardableResult
   public func accept(from listener: Int32, now: Instant) -> Int? {
     let fd = sky_accept(listener, nil)
+    canAccept = fd >= 0 || fd == SKY_AGAIN
     guard fd >= 0 else { return nil }
     return adopt(fd, now: now)
   }

@@ -40,28 +40,42 @@ public enum LogPriority: UInt8, Comparable, Sendable {
   public static func < (a: LogPriority, b: LogPriority) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// Writes entries by the native journal protocol (systemd's "Native Journal Protocol"); where there is no
-/// journal socket, as one line with a `<N>` prefix (sd-daemon(3)) to standard error.
+/// Writes entries to where standard error goes: by the native journal protocol (systemd's "Native Journal
+/// Protocol") when that is the journal, as plain lines when it is a terminal or a file. Somebody who starts the
+/// program by hand sees what it says, also on a machine with a journal.
 ///
 /// Order of calls: `begin`, any number of `field`s, `send`. Never waits: an entry that the journal does not
-/// take at once is counted in `lost`.
+/// take at once is counted, and the next one that it takes says so in `LOST`. Each datagram is addressed by
+/// path, so a journal that was started anew gets the next one.
 public final class Journal {
   public static let socketPath: StaticString = "/run/systemd/journal/socket"
 
   private let path: InlineText<107>
   private let descriptor: Int32
-  private let hasJournal: Bool
+  /// Standard error is read by the journal, native protocol or not.
+  private let isJournal: Bool
   private var entry = TextBuffer(capacity: Limits.journalBytes)
   private var plain = TextBuffer(capacity: Limits.journalBytes)
   private let identifier: StaticString
+  /// Entries that were not taken since the last one that was.
   public private(set) var lost: UInt64 = 0
 
-  public init(identifier: StaticString, socket: StaticString = Journal.socketPath) {
-    let span = RawSpan(_unsafeStart: UnsafeRawPointer(socket.utf8Start), byteCount: socket.utf8CodeUnitCount)
-    path = InlineText<107>(span)!
+  /// Goes by `JOURNAL_STREAM` (systemd.exec(5)).
+  public convenience init(identifier: StaticString) {
+    let span = RawSpan(
+      _unsafeStart: UnsafeRawPointer(Self.socketPath.utf8Start), byteCount: Self.socketPath.utf8CodeUnitCount)
+    let stream: InlineText<48>? = Process.environment("JOURNAL_STREAM")
+    let isJournal = stream?.withCString { sky_is_stream(2, $0) } ?? false
+    self.init(identifier: identifier, socket: InlineText<107>(span)!, isJournal: isJournal)
+  }
+
+  /// Sends to `socket` when there is one and `isJournal`, else writes to standard error.
+  public init(identifier: StaticString, socket: InlineText<107>, isJournal: Bool) {
+    path = socket
     self.identifier = identifier
-    hasJournal = path.withCString { sky_file_exists($0) }
-    descriptor = hasJournal ? sky_datagram_open() : -1
+    self.isJournal = isJournal
+    let isNative = isJournal && path.withCString { sky_file_exists($0) }
+    descriptor = isNative ? sky_datagram_open() : -1
   }
 
   deinit { if descriptor >= 0 { sky_close(descriptor) } }
@@ -69,9 +83,14 @@ public final class Journal {
   public func begin(_ message: JournalMessage, _ priority: LogPriority, _ text: RawSpan) {
     entry.removeAll()
     plain.removeAll()
-    plain.append("<")
-    plain.append(UInt64(priority.rawValue))
-    plain.append(">")
+    if isJournal {
+      plain.append("<")
+      plain.append(UInt64(priority.rawValue))
+      plain.append(">")
+    } else {
+      plain.append(identifier)
+      plain.append(": ")
+    }
     plain.append(text)
     field("MESSAGE", text)
     entry.append("PRIORITY=")
@@ -84,7 +103,10 @@ public final class Journal {
   }
 
   /// `name` is upper case letters, digits and underscores. A value with a line break takes the binary form.
+  /// A field that does not fit is left out: half a field would spoil the whole entry.
   public func field(_ name: StaticString, _ value: RawSpan) {
+    let start = entry.count
+    defer { if entry.isTruncated { entry.truncate(to: start) } }
     entry.append(name)
     var isPlain = true
     for i in 0..<value.byteCount where value[i] == 0x0A { isPlain = false }
@@ -103,6 +125,8 @@ public final class Journal {
   }
 
   public func field(_ name: StaticString, _ value: UInt64) {
+    let start = entry.count
+    defer { if entry.isTruncated { entry.truncate(to: start) } }
     entry.append(name)
     entry.append("=")
     entry.append(value)
@@ -114,11 +138,12 @@ public final class Journal {
   }
 
   public func send() {
-    if hasJournal {
+    if descriptor >= 0 {
+      if lost > 0 { field("LOST", lost) }
       let status = path.withCString { path in
         entry.withUnsafeBytes { sky_datagram_send(descriptor, path, $0.baseAddress, $0.count) }
       }
-      if status != 0 { lost += 1 }
+      lost = status == 0 ? 0 : lost + 1
     } else {
       plain.append("\n")
       plain.withUnsafeBytes { _ = sky_write(2, $0.baseAddress, $0.count) }

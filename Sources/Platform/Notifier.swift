@@ -5,7 +5,8 @@ import Wire
 /// Tells systemd how the service is doing, by the datagram protocol of sd_notify(3), written natively because
 /// a static program does not link libsystemd. Without `NOTIFY_SOCKET` every call does nothing.
 ///
-/// Not a queue: a datagram that the manager's socket does not take at once is gone.
+/// Not a queue. A status or a ping that the manager's socket does not take at once is gone, the next one says
+/// more. What the manager waits for (ready, reloading, stopping) is tried again for `Limits.notifyWaitMs`.
 public final class Notifier {
   private let socketPath: InlineText<107>?
   private let descriptor: Int32
@@ -40,11 +41,15 @@ public final class Notifier {
   /// Start-up, or a reload, is over.
   public func ready(status: RawSpan) {
     text.append("READY=1\n")
-    sendStatus(status)
+    appendStatus(status)
+    send(isAwaited: true)
   }
 
   /// One line for people in `systemctl status`.
-  public func status(_ status: RawSpan) { sendStatus(status) }
+  public func status(_ status: RawSpan) {
+    appendStatus(status)
+    send()
+  }
 
   public func watchdog() {
     text.append("WATCHDOG=1")
@@ -55,35 +60,36 @@ public final class Notifier {
   public func reloading() {
     text.append("RELOADING=1\nMONOTONIC_USEC=")
     text.append(sky_monotonic_us())
-    send()
+    send(isAwaited: true)
   }
 
   public func stopping() {
     text.append("STOPPING=1")
-    send()
+    send(isAwaited: true)
   }
 
-  /// Leaves a descriptor with the manager, so that the next start of the service gets it back by `name`.
+  /// Leaves a descriptor with the manager, so that the next start of the service gets it back by `name`. Not for
+  /// the control socket: its socket unit holds that one.
   public func store(_ kept: Int32, name: StaticString) {
     text.append("FDSTORE=1\nFDNAME=")
     text.append(name)
     send(attached: kept)
   }
 
-  private func sendStatus(_ status: RawSpan) {
+  private func appendStatus(_ status: RawSpan) {
     text.append("STATUS=")
     // A line break would end the assignment.
     for i in 0..<status.byteCount { text.append(byte: status[i] == 0x0A ? 0x20 : status[i]) }
-    send()
   }
 
-  private func send(attached: Int32 = -1) {
+  private func send(attached: Int32 = -1, isAwaited: Bool = false) {
     if let socketPath, descriptor >= 0 {
       _ = socketPath.withCString { path in
         text.withUnsafeBytes { bytes in
           attached >= 0
             ? sky_datagram_send_descriptor(descriptor, path, bytes.baseAddress, bytes.count, attached)
-            : sky_datagram_send(descriptor, path, bytes.baseAddress, bytes.count)
+            : sky_datagram_send_waiting(
+              descriptor, path, bytes.baseAddress, bytes.count, isAwaited ? Int32(Limits.notifyWaitMs) : 0)
         }
       }
     }

@@ -107,9 +107,10 @@ public enum Limits {
 
   // MARK: Configuration
 
-  public static let configurationBytes = 65_536
-  /// The longest `ca_file`.
-  public static let authorityFileBytes = 65_536
+  public static let configurationBytes = 16_384
+  /// The longest `ca_file`: half a dozen certificates. For a connection mbedTLS needs about three times as
+  /// much of the heap beside it.
+  public static let authorityFileBytes = 16_384
   public static let configurationLineBytes = 1_024
   /// The shortest `rekey_interval`; the longest is `rekeyAfterMs`.
   public static let rekeyMinimumMs: UInt64 = 1_000
@@ -117,6 +118,8 @@ public enum Limits {
   // MARK: systemd
 
   public static let notifyBytes = 1_024
+  /// How long the daemon waits for a service manager that does not take what it waits for itself.
+  public static let notifyWaitMs: UInt64 = 2_000
   public static let journalBytes = 2_048
 
   /// Checked at start by every program.

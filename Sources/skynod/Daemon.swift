@@ -16,7 +16,7 @@ final class Daemon: ControlHandler {
     static let firstClient: UInt64 = 1 << 48
   }
 
-  let options: Options
+  private let file: ConfigurationFile
   var configuration: Configuration
   var node: Node
   let control: ControlServer
@@ -34,16 +34,20 @@ final class Daemon: ControlHandler {
   private var state: StateStore
   private let sensors: Sensors
   private let stall: Stall?
-  private var watchdogPingedAt = Instant(ms: 0)
+  /// A link has come up, and the code that took is still mapped.
+  private var codeIsWarm = false
+  /// What came of a reload, until the control clients have been told.
+  private var untoldReload: StaticString?
 
-  init(options: Options, configuration: Configuration) throws(ErrorCode) {
-    self.options = options
+  init(options: Options, file: ConfigurationFile, configuration: Configuration) throws(ErrorCode) {
+    self.file = file
     self.configuration = configuration
     telling = Telling(level: configuration.logLevel)
     loop = try EventLoop()
     signals = try SignalSource()
     state = try StateStore(directory: options.stateDirectory ?? configuration.stateDirectory)
     node = try Self.makeNode(configuration, &state)
+    self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
     link = try Link(loop: loop)
@@ -174,7 +178,20 @@ final class Daemon: ControlHandler {
       node.handle(.linkDown(error), now: now)
       while let action = node.nextAction() { perform(action, now: now) }
     }
-    while let notice = node.nextNotice() { telling.tell(notice, node, control) }
+    while let notice = node.nextNotice() {
+      telling.tell(notice, node, control)
+      switch notice {
+      case .state(.online): codeIsWarm = true
+      case .heartbeatAcked where codeIsWarm:
+        codeIsWarm = false
+        sky_code_release()
+      default: break
+      }
+    }
+    if let result = untoldReload {
+      untoldReload = nil
+      control.publish(.configuration) { $0.field("result", result) }
+    }
     do throws(ErrorCode) { try control.watch(on: loop, firstToken: Token.firstClient) } catch {
       telling.internalTrouble("a control client cannot be watched")
     }
@@ -208,8 +225,8 @@ final class Daemon: ControlHandler {
   /// Pings only after a turn in which every part kept its own deadlines.
   private func ping(now: Instant) {
     let timersKept = node.nextDeadline > now
-    let linkKept = link.deadline > now || link.deadline == .never
-    if timersKept, linkKept { telling.ping(now: now) }
+    let linkKept = link.deadline > now && link.probeDeadline > now
+    if timersKept, linkKept, control.canAccept { telling.ping(now: now) }
   }
 
   // MARK: Requests from outside
@@ -226,27 +243,41 @@ final class Daemon: ControlHandler {
   }
 
   private func drain(now: Instant) {
+    guard node.state != .draining, node.state != .stopped else { return }
     telling.stopping()
     node.handle(.drain, now: now)
   }
 
-  /// Reads the configuration again. The old one stays in force when the new one is wrong.
+  /// Reads the configuration again. The old one stays in force when the new one is wrong; so do, until the next
+  /// start, the values of keys that need one.
   private func reload(now: Instant) -> ErrorCode? {
     telling.reloading()
-    defer { telling.reloaded(node) }
-    switch loadConfiguration(options) {
+    let failure = replaceConfiguration(now: now)
+    telling.reloadEnded(node)
+    untoldReload = failure?.token ?? "ok"
+    return failure
+  }
+
+  private func replaceConfiguration(now: Instant) -> ErrorCode? {
+    switch file.load() {
     case .failure(let error, let describe):
       telling.configurationRefused(describe)
       return error
-    case .success(let fresh):
+    case .success(var fresh):
       do throws(ErrorCode) {
-        let settings = try NodeSettings(fresh)
         try link.loadAuthorities(fresh.authorityFile)
-        if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
-        configuration = fresh
-        node.reload(settings, now: now)
-        return nil
-      } catch { return error }
+        node.reload(try NodeSettings(fresh), now: now)
+      } catch {
+        telling.configurationRefused(InlineText("ca_file cannot be read, or is longer than 16 KiB")!)
+        return .badConfiguration
+      }
+      telling.reloaded(level: fresh.logLevel)
+      if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
+      fresh.keepWhatNeedsRestart(of: configuration)
+      fresh.wipeTicket()
+      configuration = fresh
+      control.operateGroup = Self.operateGroup(fresh)
+      return nil
     }
   }
 }

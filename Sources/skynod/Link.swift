@@ -14,6 +14,8 @@ final class Link {
   private let dialer: Dialer
   private let prober: Dialer
   private var authorities = ByteQueue(capacity: Limits.authorityFileBytes)
+  /// Where a file is read before it takes the place of `authorities`.
+  private var nextAuthorities = ByteQueue(capacity: Limits.authorityFileBytes)
   private var connection: TlsConnection?
   private var wantsWrite = false
   private(set) var deadline = Instant.never
@@ -25,10 +27,14 @@ final class Link {
     prober = try Dialer(loop: loop)
   }
 
-  /// The authorities that hubs without a pin are checked against.
+  /// The authorities that hubs without a pin are checked against. On `certificateInvalid`, whatever keeps the
+  /// file from being read, the ones before stay.
   func loadAuthorities(_ path: PathText) throws(ErrorCode) {
-    authorities.clear()
-    if !path.isEmpty { try Files.read(path, into: &authorities) }
+    nextAuthorities.clear()
+    if !path.isEmpty {
+      do throws(ErrorCode) { try Files.read(path, into: &nextAuthorities) } catch { throw .certificateInvalid }
+    }
+    swap(&authorities, &nextAuthorities)
   }
 
   var isConnected: Bool { connection != nil }

@@ -57,7 +57,7 @@ struct StateStore: ~Copyable {
     try Files.read(path, into: &buffer)
     guard buffer.count == 32 else {
       buffer.clear()
-      throw .malformed
+      throw .badConfiguration
     }
     copySeed(into: &seed)
     return true
@@ -81,7 +81,7 @@ struct StateStore: ~Copyable {
       ticket = try Ticket(parsing: buffer.bytes.extracting(0..<length))
     } catch {
       buffer.clear()
-      throw error
+      throw .badConfiguration
     }
     buffer.clear()
     return ticket

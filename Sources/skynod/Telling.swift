@@ -11,7 +11,8 @@ final class Telling {
   private let notifier = Notifier()
   private var line = TextBuffer(capacity: 512)
   private var eventText = TextBuffer(capacity: 512)
-  private var level: Configuration.LogLevel
+  /// The least urgent entries that are written.
+  var level: Configuration.LogLevel
   private var pingedAt = Instant(ms: 0)
 
   init(level: Configuration.LogLevel) {
@@ -21,16 +22,16 @@ final class Telling {
 
   // MARK: Watchdog
 
-  /// When a turn is needed for the watchdog alone: half its time after the last ping.
+  /// When a turn is needed for the watchdog alone: a third of its time after the last ping.
   var watchdogDeadline: Instant {
     guard let period = notifier.watchdogMs else { return .never }
-    return pingedAt + period / 2
+    return pingedAt + period / 3
   }
 
-  /// Pings when a quarter of the watchdog's time has gone by: heartbeats usually carry the ping, so that it
+  /// Pings when a sixth of the watchdog's time has gone by: heartbeats usually carry the ping, so that it
   /// costs no wake-up of its own.
   func ping(now: Instant) {
-    guard let period = notifier.watchdogMs, now.since(pingedAt) >= period / 4 else { return }
+    guard let period = notifier.watchdogMs, now.since(pingedAt) >= period / 6 else { return }
     notifier.watchdog()
     pingedAt = now
   }
@@ -46,9 +47,14 @@ final class Telling {
 
   func reloading() { notifier.reloading() }
 
-  func reloaded(_ node: borrowing Node) {
+  /// The end of a reload, whatever came of it: the manager waits for READY.
+  func reloadEnded(_ node: borrowing Node) {
     composeStatus(node)
     line.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
+  }
+
+  func reloaded(level: Configuration.LogLevel) {
+    self.level = level
     say(.reloaded, .info, "configuration read again", "")
   }
 
@@ -147,4 +153,11 @@ final class Telling {
     line.withUnsafeBytes { journal.begin(message, priority, RawSpan(_unsafeBytes: $0)) }
     journal.send()
   }
+}
+
+/// The last words of a daemon that cannot start.
+func tellFailure(_ message: JournalMessage, _ text: RawSpan) {
+  let journal = Journal(identifier: "skynod")
+  journal.begin(message, .error, text)
+  journal.send()
 }

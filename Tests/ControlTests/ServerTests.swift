@@ -131,7 +131,7 @@ import Wire
       client.line.receive()
       bench.turn(client.index)
     }
-    let received = client.line.received.components(separatedBy: "OK\n")
+    let received = client.line.received.drop { $0 != "\n" }.dropFirst().components(separatedBy: "OK\n")
     #expect(Set(received.dropLast()).count == 1)
     #expect(received.count - 1 == Int(bench.server.requests) - 1)
   }

@@ -132,7 +132,9 @@ final class SampleNode: ControlHandler {
 /// One client's end of a socket pair whose other end is in a server, stepped by hand.
 final class Line {
   let fd: Int32
-  private(set) var received = ""
+  /// Kept as bytes: a character may come in two pieces.
+  private var bytes: [UInt8] = []
+  var received: String { String(decoding: bytes, as: UTF8.self) }
   private(set) var hasEnded = false
 
   init(fd: Int32) { self.fd = fd }
@@ -158,9 +160,8 @@ final class Line {
       if got <= 0 { break }
       new += buffer[0..<got]
     }
-    let text = String(decoding: new, as: UTF8.self)
-    received += text
-    return text
+    bytes += new
+    return String(decoding: new, as: UTF8.self)
   }
 }
 

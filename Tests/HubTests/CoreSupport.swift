@@ -13,6 +13,8 @@ final class TestNode {
   var random: Drbg
   var instance: Data
   var tokenId: Data?
+  /// Shown in HELLO instead of its own: a key that this node does not hold.
+  var claimedKey: Bytes32?
   var tokenSecret = InlineArray<16, UInt8>(repeating: 0)
   /// The hub's end of the present connection.
   var link: HubLink?
@@ -44,7 +46,7 @@ final class TestNode {
     for (i, byte) in "skynod/test".utf8.enumerated() { agent[i] = byte }
     return Hello(
       duties: .heartbeat, instance: InlineArray<16, UInt8>(instance)!, fingerprint: Bytes32(keyBytes(77))!,
-      identity: identity.publicKey, nonce: random.bytes32(), agent: agent,
+      identity: claimedKey ?? identity.publicKey, nonce: random.bytes32(), agent: agent,
       tokenId: tokenId.flatMap { InlineArray<8, UInt8>($0) } ?? InlineArray(repeating: 0))
   }
 

@@ -197,6 +197,29 @@ import Wire
     #expect(swarm.log.contains { $0.contains("same identity") })
   }
 
+  @Test func whoOnlyKnowsANodesKeyCannotHaveItSuspected() throws {
+    let swarm = try TestSwarm()
+    let original = try swarm.allowedNode(1, instance: 1)
+    swarm.connect(original)
+    let stranger = TestNode(2, instance: 9)
+    stranger.claimedKey = original.identity.publicKey
+    for _ in 0..<3 {
+      swarm.connect(stranger)
+      #expect(stranger.failure == .badSignature)
+      swarm.pass(1_000)
+    }
+    #expect(original.isOnline && original.link?.probe == nil)
+    #expect(try swarm.registry.node(named: .id(1_000_000)).clonesSeen == 0)
+    // A board that comes back after a power cut finds its place as if the stranger had never been there.
+    original.isReading = false
+    let after = TestNode(1, instance: 2)
+    swarm.connect(after)
+    #expect(after.failure == .sessionBusy)
+    swarm.pass(LiveTable.probeMs)
+    swarm.connect(after)
+    #expect(after.isOnline)
+  }
+
   @Test func boardAfterAPowerCutGetsInOnceItsOldSessionDoesNotAnswer() throws {
     let swarm = try TestSwarm()
     let before = try swarm.allowedNode(1, instance: 1)

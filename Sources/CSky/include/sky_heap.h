@@ -17,4 +17,9 @@ typedef struct {
 /// Counts since the program started. All zero in the regular flavour, which keeps the host's malloc.
 sky_heap_counts sky_heap_read(void);
 
+/// Lets go of the program's own code and constants: they leave this process's page tables and come back from
+/// the page cache, or the card, where they are needed again. For the moment after a link has come up, when
+/// most of what was mapped served the start and the handshake. Nothing in the regular flavour.
+void sky_code_release(void);
+
 #endif
