@@ -67,7 +67,8 @@ import Wire
     try folder.write("a.new", "half of")
     #expect(write(folder.file("a"), "new") == nil)
     try folder.write("victim", "untouched")
-    try FileManager.default.createSymbolicLink(atPath: folder.path + "/a.new", withDestinationPath: folder.path + "/victim")
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.path + "/a.new", withDestinationPath: folder.path + "/victim")
     #expect(write(folder.file("a"), "newer") == nil)
     #expect(folder.read("victim") == Array("untouched".utf8))
     #expect(folder.read("a") == Array("newer".utf8))

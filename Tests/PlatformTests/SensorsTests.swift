@@ -80,7 +80,9 @@ import Wire
 
   @Test func filesThatAreTooLongOrGarbageLeaveTheirSignsUnknown() throws {
     let noise = (0..<6_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) }
-    for name in ["proc/uptime", "proc/loadavg", "proc/meminfo", "proc/pressure/memory"] { try folder.write(name, noise) }
+    for name in ["proc/uptime", "proc/loadavg", "proc/meminfo", "proc/pressure/memory"] {
+      try folder.write(name, noise)
+    }
     var expected = VitalSigns()
     expected.temperatureMilliC = 41_500
     #expect(sample() == expected)
