@@ -3,7 +3,8 @@
 # away with them. Run from the top of the repository, with `set -euo pipefail`.
 #
 #   swarm_begin [BOARD]        makes $data; the node programs are those of BOARD (this machine's by default)
-#   start_hub [NAME]           a hub with its data in $data/NAME (hub), on $port of 127.0.0.1
+#   use_board BOARD            from here on the node programs are those of BOARD, with its emulator if need be
+#   start_hub [NAME]           a hub with its data in $data/NAME (hub), on $port of 127.0.0.1, with ${hub_options[@]}
 #   start_node NAME [OPT...]   a node with its own configuration (lines in $node_settings are appended)
 #   ticket [OPTION...]         a join ticket of the hub
 #   on NAME COMMAND...         skynodctl for node NAME
@@ -24,25 +25,31 @@ host_board() {
 pids=()
 declare -A pid_of=()
 node_settings=
+hub_options=()
 patience=200
 
+use_board() {
+  node=out/$1/skynod
+  ctl=out/$1/skynodctl
+  probe=out/$1/test/skyprobe
+  # Emulators are called by name: binfmt_misc need not be set up.
+  runner=()
+  [ "$1" != "$(host_board)" ] || return 0
+  case "$1" in
+    amd64) runner=(qemu-x86_64-static) ;;
+    arm64) runner=(qemu-aarch64-static) ;;
+    armhf) runner=(qemu-arm-static) ;;
+    *) die "no such board: $1" ;;
+  esac
+  # Debian 13 calls them without the ending.
+  command -v "${runner[0]}" >/dev/null || runner=("${runner[0]%-static}")
+  command -v "${runner[0]}" >/dev/null || die "no ${runner[0]}; run tools/setup"
+}
+
 swarm_begin() {
-  local board=${1:-$(host_board)}
   hub=out/host/skyhub
-  node=out/$board/skynod
-  ctl=out/$board/skynodctl
-  runner=()  # an emulator, when the programs are not this machine's
-  if [ "$board" != "$(host_board)" ]; then
-    case "$board" in
-      amd64) runner=(qemu-x86_64-static) ;;
-      arm64) runner=(qemu-aarch64-static) ;;
-      armhf) runner=(qemu-arm-static) ;;
-      *) die "no such board: $board" ;;
-    esac
-    # Debian 13 calls them without the ending.
-    command -v "${runner[0]}" >/dev/null || runner=("${runner[0]%-static}")
-  fi
-  data=$(mktemp -d "/tmp/skynod-${0##*/}.XXXXXX")
+  use_board "${1:-$(host_board)}"
+  data=$(mktemp -d "${TMPDIR:-/tmp}/skynod-${0##*/}.XXXXXX")
   trap swarm_end EXIT
   trap 'exit 130' INT TERM
 }
@@ -59,7 +66,7 @@ stop_process() {
   wait "$1" 2>/dev/null || true
 }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+free_port() { /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 wait_for() {
   local what=$1; shift
@@ -74,7 +81,8 @@ wait_for() {
 start_hub() {
   local name=${1:-hub}
   port=${port:-$(free_port)}
-  "$hub" serve --data "$data/$name" --listen "127.0.0.1:$port" --advertise "127.0.0.1:$port" >>"$data/$name.log" 2>&1 &
+  "$hub" serve --data "$data/$name" --listen "127.0.0.1:$port" --advertise "127.0.0.1:$port" \
+    ${hub_options[@]+"${hub_options[@]}"} >>"$data/$name.log" 2>&1 &
   pids+=($!)
   pid_of[$name]=$!
   wait_for "the hub's start" "$hub" status --data "$data/$name"
@@ -97,4 +105,4 @@ EOF
 ticket() { "$hub" token --data "$data/hub" --uses 1 --expires 1h --ticket-only "$@"; }
 on() { local name=$1; shift; ${runner[@]+"${runner[@]}"} "$ctl" --socket "$data/$name/control.sock" "$@"; }
 is_online() { on "$1" status | grep -qw online; }
-json_value() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+json_value() { /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }

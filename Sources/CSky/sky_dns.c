@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 
 struct sky_dns {
@@ -18,8 +19,66 @@ struct sky_dns {
   sky_address found[SKY_DNS_ADDRESSES];
 };
 
+// MARK: Memory for c-ares
+// For each server that answers it asks for a buffer of 128 KiB, whatever the answer's size, and uses the first
+// few hundred bytes. Such blocks are mapped: pages that are not touched cost nothing, all go back after the
+// query, and the program's fixed heap need not hold room for them.
+
+#define MAPPED_FROM (32u * 1024u)
+#define MAPPED_MOST (1024u * 1024u)
+
+typedef struct {
+  size_t size;  // of what the caller asked for
+  size_t mapped;  // of the whole mapping, 0 for a block of the heap
+} __attribute__((aligned(16))) memory_header;
+
+static size_t mapped_now;
+
+static void *memory_take(size_t bytes) {
+  if (bytes > MAPPED_MOST) return NULL;
+  size_t whole = bytes + sizeof(memory_header), mapped = 0;
+  memory_header *made;
+  if (bytes < MAPPED_FROM) {
+    made = malloc(whole);
+    if (!made) return NULL;
+  } else {
+    if (mapped_now + whole > MAPPED_MOST) return NULL;
+    made = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED) return NULL;
+    mapped = whole;
+    mapped_now += whole;
+  }
+  *made = (memory_header){.size = bytes, .mapped = mapped};
+  return made + 1;
+}
+
+static void memory_give(void *memory) {
+  if (!memory) return;
+  memory_header *header = (memory_header *)memory - 1;
+  if (header->mapped == 0) {
+    free(header);
+    return;
+  }
+  mapped_now -= header->mapped;
+  munmap(header, header->mapped);
+}
+
+static void *memory_resize(void *memory, size_t bytes) {
+  if (!memory) return memory_take(bytes);
+  size_t before = ((memory_header *)memory - 1)->size;
+  if (bytes <= before) return memory;
+  void *larger = memory_take(bytes);
+  if (!larger) return NULL;
+  memcpy(larger, memory, before);
+  memory_give(memory);
+  return larger;
+}
+
+// MARK: Queries
+
 int sky_dns_create(sky_dns **out) {
-  if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) return SKY_DNS_FULL;
+  int made = ares_library_init_mem(ARES_LIB_INIT_ALL, memory_take, memory_give, memory_resize);
+  if (made != ARES_SUCCESS) return SKY_DNS_FULL;
   sky_dns *dns = calloc(1, sizeof *dns);
   if (!dns) return SKY_DNS_FULL;
   dns->epoll = sky_epoll_create();

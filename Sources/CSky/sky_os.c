@@ -93,8 +93,9 @@ int sky_epoll_wait(int epoll, sky_event *events, int max, int timeout_ms) {
     uint32_t flags = 0;
     if (raw[i].events & EPOLLIN) flags |= SKY_READ;
     if (raw[i].events & EPOLLOUT) flags |= SKY_WRITE;
-    // A half-closed peer still has to be read to its end: report it as readable as well.
-    if (raw[i].events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) flags |= SKY_HANGUP | SKY_READ;
+    // A peer that has only ended its sending side is read to its end, and may still want its replies.
+    if (raw[i].events & EPOLLRDHUP) flags |= SKY_READ;
+    if (raw[i].events & (EPOLLHUP | EPOLLERR)) flags |= SKY_HANGUP | SKY_READ;
     events[i] = (sky_event){.token = raw[i].data.u64, .flags = flags};
   }
   return n;

@@ -60,7 +60,7 @@ extension Node {
   }
 
   mutating func readLink(now: Instant) {
-    guard hasLink || state == .draining else { return }
+    guard hasLink else { return }
     do throws(ErrorCode) {
       while let event = try session.nextEvent(now: now, identity: identity, random: &random) {
         lastHeard = now
@@ -68,7 +68,7 @@ extension Node {
       }
       renewKeysIfDue(by: now, now: now)
     } catch {
-      if state == .draining { finishDrain() } else { linkFailed(error, now: now) }
+      linkFailed(error, now: now)
     }
   }
 
@@ -213,20 +213,14 @@ extension Node {
 
   // MARK: Draining
 
-  mutating func beginDrain(now: Instant) {
+  /// Says goodbye and stops. Nothing answers a goodbye, so nothing is waited for.
+  mutating func drain(now: Instant) {
     guard state != .draining, state != .stopped else { return }
     let linked = hasLink
     if session.isEstablished { session.close(.draining, now: now) }
     dropLink()
     enter(.draining)
-    // The action sends the farewell before it closes: there is nothing to wait for after it.
     if linked { act(.disconnect) }
-    finishDrain()
-  }
-
-  mutating func finishDrain() {
-    guard state == .draining else { return }
-    timers.cancelAll()
     enter(.stopped)
     act(.stop)
   }

@@ -210,13 +210,12 @@ public struct Node: ~Copyable {
     case .linkUp(let exporter, let entropy): secure(exporter: exporter, entropy: entropy, now: now)
     case .linkBytes: readLink(now: now)
     case .linkDown(let code):
-      if state == .draining { return finishDrain() }
       if hasLink { linkFailed(code, now: now) }
     case .vitals(let signs): takeVitals(signs, now: now)
     case .entropy(let bytes): random.reseed(bytes)
     case .probeResult(let reachable): takeProbe(reachable: reachable, now: now)
     case .systemClock(let wallMs): takeSystemClock(wallMs, now: now)
-    case .drain: beginDrain(now: now)
+    case .drain: drain(now: now)
     case .tick:
       while let timer = timers.popDue(now: now) { fire(timer, now: now) }
     }

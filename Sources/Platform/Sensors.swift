@@ -58,8 +58,8 @@ public final class Sensors {
       let supply = supplies[i]
       guard load(supply.reading), let value = number(scale: 1) else { continue }
       if !supply.isBattery {
-        hasMains = hasMains || value == 1
-        if signs.power == .unknown, value == 1 { signs.power = .mains }
+        // 1 is online, 2 is online with a negotiated voltage (USB Power Delivery).
+        hasMains = hasMains || value > 0
         continue
       }
       guard (0...100).contains(value) else { continue }

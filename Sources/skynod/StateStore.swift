@@ -29,7 +29,7 @@ struct StateStore: ~Copyable {
     if try readCredential("skynod.identity", into: &seed) { return }
     buffer.clear()
     do throws(ErrorCode) {
-      try Files.read(identityFile, into: &buffer)
+      try load(identityFile)
     } catch {
       guard error == .notFound else { throw error }
       seed.withMutableBytes { Entropy.fill($0) }
@@ -42,6 +42,11 @@ struct StateStore: ~Copyable {
       throw .malformed
     }
     copySeed(into: &seed)
+  }
+
+  /// A file longer than any this program writes is damaged, like one that is cut short.
+  private mutating func load(_ path: PathText) throws(ErrorCode) {
+    do throws(ErrorCode) { try Files.read(path, into: &buffer) } catch { throw error == .tooLong ? .malformed : error }
   }
 
   private mutating func copySeed(into seed: inout Secret<32>) {
@@ -92,7 +97,7 @@ struct StateStore: ~Copyable {
   mutating func admission() throws(ErrorCode) -> Admission {
     buffer.clear()
     do throws(ErrorCode) {
-      try Files.read(admissionFile, into: &buffer)
+      try load(admissionFile)
     } catch {
       if error == .notFound { return Admission() }
       throw error

@@ -45,7 +45,8 @@ final class Client {
   /// Connects and reads the greeting.
   init(socket: UnsafePointer<CChar>, timeoutMs: UInt64) throws(Failure) {
     self.timeoutMs = timeoutMs
-    let deadline = sky_clock_ms() + timeoutMs
+    // A timeout of 0 is for what a command waits for afterwards; the daemon's own answer takes a moment.
+    let deadline = sky_clock_ms() + max(timeoutMs, 1_000)
     var fd = sky_unix_connect(socket)
     // The daemon's queue is full for a moment.
     while fd == SKY_AGAIN, sky_clock_ms() < deadline {

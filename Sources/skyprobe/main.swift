@@ -1,7 +1,8 @@
 // skyprobe: the IO layer on its own, for tests of what ships: static, on every architecture, in a
 // network namespace. Not installed.
 //
-//   skyprobe resolve NAME [DEADLINE_MS]          addresses, one a line, or the error's token
+//   skyprobe resolve NAME [DEADLINE_MS]          addresses, one a line, or the error's token; on standard
+//                                                error how often the loop turned meanwhile
 //   skyprobe serve ADDRESS PORT                  a TLS server that echoes; prints its port and pin
 //   skyprobe dial NAME PORT PIN [TIMES [KIB]]    connects TIMES times, echoes KIB KiB each time
 //
@@ -12,9 +13,9 @@ import Platform
 import Wire
 
 /// A line on standard output, at once: a test may be waiting for it.
-func say(_ line: String) {
+func say(_ line: String, to descriptor: Int32 = 1) {
   let bytes = Array(line.utf8) + [UInt8(ascii: "\n")]
-  _ = bytes.withUnsafeBytes { sky_write(1, $0.baseAddress, $0.count) }
+  _ = bytes.withUnsafeBytes { sky_write(descriptor, $0.baseAddress, $0.count) }
 }
 
 /// The words of the command line; works alike with and without a Swift runtime. Not `String`: comparing
@@ -49,6 +50,7 @@ func resolve(_ words: [HostText]) throws(ErrorCode) {
   let deadline = begun + (try number(words, 2, default: 10_000))
   var turns = 0
   var longestMs: UInt64 = 0
+  defer { say("turns \(turns) longest_step_ms \(longestMs)", to: 2) }
   try resolver.start(host, port: 0)
   while true {
     let before = Clock.now
@@ -56,14 +58,11 @@ func resolve(_ words: [HostText]) throws(ErrorCode) {
     longestMs = max(longestMs, Clock.now.since(before))
     if let list = try settled(found, resolver, deadline) {
       for i in 0..<list.count { say(list[i].text.string) }
-      break
+      return
     }
     turns += 1
     try loop.wait(until: min(Clock.now + 20, resolver.deadline(Clock.now)))
-    if Clock.now >= deadline {
-      say("turns \(turns) longest_step_ms \(longestMs)")
-      throw .resolveFailed
-    }
+    if Clock.now >= deadline { throw .timeout }
   }
 }
 

@@ -36,7 +36,7 @@ _Noreturn void sky_exit(int status);
 
 #define SKY_READ 1u    ///< readable, or something to accept
 #define SKY_WRITE 2u   ///< writable, or a connection attempt ended
-#define SKY_HANGUP 4u  ///< closed or failed; reported always
+#define SKY_HANGUP 4u  ///< closed in both directions, or failed; reported always, with SKY_READ
 
 typedef struct {
   uint64_t token;  ///< as given when the descriptor was added
