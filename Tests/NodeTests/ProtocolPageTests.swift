@@ -1,0 +1,51 @@
+import Foundation
+import Testing
+import Wire
+
+/// What docs/protocol.md says in figures is what the code does.
+@Suite struct ProtocolPageTests {
+  /// The cells of every table row.
+  private static func rows() throws -> [[String]] {
+    let page = VectorTests.file.deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("protocol.md")
+    return try String(contentsOf: page, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("| ") }
+      .map { $0.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) } }
+  }
+
+  @Test func theErrorTableIsTheCodes() throws {
+    let table = try Self.rows().filter { $0.count == 3 && UInt16($0[0]) != nil && $0[1].hasPrefix("`") }
+    for row in table {
+      let code = try #require(ErrorCode(rawValue: UInt16(row[0])!), "\(row)")
+      #expect(row[1] == "`\(code.token)`" && row[2] == "\(code.sentence)")
+    }
+    let told = Set(table.compactMap { UInt16($0[0]) })
+    for code in ErrorCode.allCases where (30...56).contains(code.number) || (80...90).contains(code.number) {
+      #expect(told.contains(code.number), "\(code) is missing")
+    }
+  }
+
+  @Test func theRecordSizesAreTheCodes() throws {
+    let rows = try Self.rows()
+    func size(_ type: RecordType, _ name: String) -> String? { rows.first { $0[0] == "\(type.rawValue)" && $0[1] == name }?.last }
+    #expect(size(.hello, "HELLO") == "1,404" && Hello.byteCount == 1_404)
+    #expect(size(.welcome, "WELCOME") == "1,260" && Welcome.byteCount == 1_260)
+    #expect(size(.confirm, "CONFIRM") == "96" && Confirm.byteCount == 96)
+    #expect(size(.ready, "READY") == "32" && Limits.hashBytes == 32)
+    #expect(size(.sealed, "SEALED") == "48 to 16,432" && Limits.sealedPayloadBytes == 16_432)
+    #expect(rows.contains { $0.prefix(3) == ["36", "1", "duties in force"] } && Heartbeat.byteCount == 37)
+    #expect(rows.contains { $0.prefix(2) == ["70", "1"] } && HubEntry.fixedBytes == 71)
+  }
+
+  @Test func theFrameKindsAreTheCodes() throws {
+    let rows = try Self.rows()
+    let names: [(FrameKind, String)] = [
+      (.configure, "CONFIGURE"), (.heartbeat, "HEARTBEAT"), (.heartbeatAck, "HEARTBEAT ACK"), (.message, "MESSAGE"),
+      (.receipt, "RECEIPT"), (.rekeyInit, "REKEY INIT"), (.rekeyReply, "REKEY REPLY"), (.ping, "PING"),
+      (.pong, "PONG"), (.close, "CLOSE"), (.rekeyDone, "REKEY DONE"),
+    ]
+    for (kind, name) in names {
+      #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
+    }
+    #expect(FrameKind(rawValue: 12) == nil, "a new kind belongs into the page and this list")
+  }
+}
