@@ -108,7 +108,7 @@ final class Daemon: ControlHandler {
       try loop.wait(until: nextDeadline)
       let now = Clock.now
       for index in 0..<loop.count { serve(loop[index], now: now) }
-      if now >= node.nextDeadline, stall != .timers { node.handle(.tick, now: now) }
+      if now >= node.nextDeadline, stall != .timers { tell(.tick, now: now) }
       if now >= link.deadline || now >= link.probeDeadline { driveLink(now: now) }
       settle(now: now)
       ping(now: now)
@@ -147,33 +147,42 @@ final class Daemon: ControlHandler {
   /// Dials, reads and lets the node work on what came.
   private func driveLink(now: Instant) {
     stall?.reached(.link)
-    if let reachable = link.stepProbe(now: now) { node.handle(.probeResult(reachable: reachable), now: now) }
+    if let reachable = link.stepProbe(now: now) { tell(.probeResult(reachable: reachable), now: now) }
     do throws(ErrorCode) {
       if let exporter = try link.step(now: now) {
-        node.handle(.linkUp(exporter: exporter, entropy: Entropy.bytes()), now: now)
+        tell(.linkUp(exporter: exporter, entropy: Entropy.bytes()), now: now)
       }
       guard link.isConnected else { return }
       var more = true
       while more, link.isConnected {
         more = try link.read(into: &node.session)
-        node.handle(.linkBytes, now: now)
+        tell(.linkBytes, now: now)
         // A full input that the node did not empty has no room: the node is closing.
         if more, node.session.input.space == 0 { return }
       }
     } catch {
       // What came before the end still counts: a refusal's name matters more than "closed".
       node.handle(.linkBytes, now: now)
-      node.handle(.linkDown(error), now: now)
+      tell(.linkDown(error), now: now)
     }
   }
 
-  /// Does what the node asks for until it asks for nothing, sends what it wrote, tells what happened.
-  func settle(now: Instant) {
+  /// Hands the node an event and does at once what it asks for: whatever else this turn brings then finds the
+  /// outside as the node believes it to be.
+  private func tell(_ event: Node.Event, now: Instant) {
+    node.handle(event, now: now)
+    act(now: now)
+  }
+
+  /// Does what the node asks for until it asks for nothing.
+  private func act(now: Instant) {
     while let action = node.nextAction() { perform(action, now: now) }
-    do throws(ErrorCode) { try link.flush(&node.session) } catch {
-      node.handle(.linkDown(error), now: now)
-      while let action = node.nextAction() { perform(action, now: now) }
-    }
+  }
+
+  /// Ends a turn: sends what the node wrote, tells what happened.
+  func settle(now: Instant) {
+    act(now: now)
+    do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
     while let notice = node.nextNotice() { telling.tell(notice, node, control) }
     do throws(ErrorCode) { try control.watch(on: loop, firstToken: Token.firstClient) } catch {
       telling.internalTrouble("a control client cannot be watched")
@@ -222,12 +231,13 @@ final class Daemon: ControlHandler {
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
       commands.handle(request, node: &node, context: context, reply: &reply)
+      act(now: now)
     }
   }
 
   private func drain(now: Instant) {
     telling.stopping()
-    node.handle(.drain, now: now)
+    tell(.drain, now: now)
   }
 
   /// Reads the configuration again. The old one stays in force when the new one is wrong.
@@ -245,6 +255,7 @@ final class Daemon: ControlHandler {
         if let key = fresh.firstChangeNeedingRestart(from: configuration) { telling.needsRestart(key) }
         configuration = fresh
         node.reload(settings, now: now)
+        act(now: now)
         return nil
       } catch { return error }
     }

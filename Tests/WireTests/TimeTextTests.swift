@@ -30,7 +30,8 @@ import Wire
     calendar.timeZone = TimeZone(secondsFromGMT: 0)!
     func two(_ value: Int?) -> String { String(value! + 100).suffix(2).description }
     for day in stride(from: 0, to: 49_000 as UInt64, by: 1) {
-      let date = calendar.dateComponents([.year, .month, .day], from: Date(timeIntervalSince1970: Double(day) * 86_400))
+      let date = calendar.dateComponents(
+        [.year, .month, .day], from: Date(timeIntervalSince1970: Double(day) * 86_400))
       let expected = "\(date.year!)-\(two(date.month))-\(two(date.day))"
       let (first, last) = (utc(day * 86_400_000), utc(day * 86_400_000 + 86_399_999))
       guard first == expected + "T00:00:00Z", last == expected + "T23:59:59Z" else {
