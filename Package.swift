@@ -107,6 +107,11 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
+      name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
+    .testTarget(
+      name: "CryptoTests", dependencies: ["CSky", "Bounded", "SkyCrypto"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(

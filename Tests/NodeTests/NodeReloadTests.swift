@@ -112,11 +112,16 @@ import Wire
     var changed = scene.hub.entry
     changed.pin = InlineArray(repeating: 99)
     scene.reload { $0.hubs[0] = changed }
-    #expect(scene.hub.heard == .linkClosed, "another pin is another hub")
+    #expect(scene.hub.goodbyes == [.linkClosed], "another pin is another hub")
     #expect(scene.hub.hellos.count == 2)
+    #expect(scene.state == .online)
+    // The hub that admitted the node stays known: it is left for the configured one without an interruption.
     scene.reload {
-      $0.hubs = HubList(); $0.hubs.append(scene.hubs[1].entry)
+      $0.hubs = HubList()
+      $0.hubs.append(scene.hubs[1].entry)
     }
+    #expect(scene.hubIndex == 1)
+    scene.pass(to: .failback)
     #expect(scene.state == .online)
     #expect(scene.hubs[1].hellos.count == 1)
     #expect(scene.hubIndex == 0)

@@ -64,8 +64,10 @@ final class NodeScene {
     notices.compactMap { if case .linkError(let code) = $0 { code } else { nil } }
   }
 
-  func inboxTexts() -> [String] {
-    (0..<node.inbox.count).map { String(decoding: bytes(of: node.inbox.text(of: node.inbox[$0])), as: UTF8.self) }
+  func inboxTexts() -> [String] { Self.texts(of: node.inbox) }
+
+  private static func texts(of inbox: borrowing Inbox) -> [String] {
+    (0..<inbox.count).map { String(decoding: bytes(of: inbox.text(of: inbox[$0])), as: UTF8.self) }
   }
 
   // MARK: What a test does
@@ -175,6 +177,11 @@ final class NodeScene {
     }
   }
 
+  private static func move(_ count: Int, from: inout ByteQueue, to: inout ByteQueue) {
+    to.append(from.bytes.extracting(0..<count))
+    from.consume(count)
+  }
+
   private func moveBytes() -> Bool {
     guard let linked else { return false }
     let hub = hubs[linked]
@@ -185,8 +192,7 @@ final class NodeScene {
     }
     if !hub.session.output.isEmpty {
       let count = min(hub.session.output.count, node.session.input.space)
-      node.session.input.append(hub.session.output.bytes.extracting(0..<count))
-      hub.session.output.consume(count)
+      Self.move(count, from: &hub.session.output, to: &node.session.input)
       node.handle(.linkBytes, now: now)
       moved = true
     }
@@ -228,6 +234,8 @@ final class SceneHub {
   var renewals = 0
   /// What the node ended its link with.
   var heard: ErrorCode?
+  /// The same for every link so far.
+  var goodbyes: [ErrorCode] = []
   var failure: ErrorCode?
   var hasEnded = false
 
@@ -327,6 +335,7 @@ final class SceneHub {
     case .rekeyed: renewals += 1
     case .closed(let code):
       heard = code
+      goodbyes.append(code)
       hasEnded = true
     }
   }
