@@ -112,6 +112,11 @@ if !embedded && fuzzer == nil {
       name: "SystemdOracle", path: "Tests/SystemdOracle",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])], linkerSettings: [.linkedLibrary("systemd")]),
     .testTarget(
+      name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
+    .testTarget(
+      name: "CryptoTests", dependencies: ["CSky", "Bounded", "SkyCrypto"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "SystemdOracle"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(

@@ -34,9 +34,12 @@ public struct Admission: Equatable, Sendable {
       for _ in 0..<Int(count) {
         guard hubs.append(try HubEntry(from: &reader)) else { throw .invalid }
       }
-      if try reader.integer(UInt8.self) == 1 {
+      switch try reader.integer(UInt8.self) {
+      case 0: break
+      case 1:
         let hub = try HubEntry(from: &reader)
         ticket = Ticket(hub: hub, tokenId: try reader.array(), tokenSecret: try reader.array())
+      default: throw .invalid
       }
       try reader.finish()
     } catch { throw .malformed }

@@ -75,9 +75,9 @@ public struct DutyPolicy: Equatable, Sendable {
       return true
     }
     let low = critical ? thresholds.batteryCriticalPercent : thresholds.batteryLowPercent
-    if signs.power == .battery, signs.batteryPercent <= 100,
-      signs.batteryPercent < (wasHeld ? low + thresholds.batteryMarginPercent : low)
-    {
+    // A full battery is always enough, whatever the margin.
+    let enough = wasHeld ? min(100, UInt16(low) + UInt16(thresholds.batteryMarginPercent)) : UInt16(low)
+    if signs.power == .battery, signs.batteryPercent <= 100, UInt16(signs.batteryPercent) < enough {
       cause = .battery
       return true
     }

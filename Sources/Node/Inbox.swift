@@ -68,4 +68,15 @@ public struct Inbox: ~Copyable {
     }
     return dropped
   }
+
+  func checkInvariants() {
+    precondition(entries.count + freeSlots.count == Limits.inboxSlots, "every slot is free or in use")
+    var used = InlineArray<32, Bool>(repeating: false)
+    for i in 0..<freeSlots.count { used[freeSlots[i]] = true }
+    for i in 0..<entries.count {
+      precondition(!used[entries[i].slot], "no slot is in use twice")
+      used[entries[i].slot] = true
+      precondition(i == 0 || entries[i].number > entries[i - 1].number, "numbers rise")
+    }
+  }
 }

@@ -19,29 +19,37 @@ extension Node {
     }
     enter(.connecting)
     timers.set(.handshake, now + Limits.handshakeTimeoutMs)
-    act(.connect(hubIndex))
+    want(.connect)
   }
 
   /// Gives up the present link, if any, and starts anew with `hubIndex`.
   mutating func restartLink(now: Instant) {
+    guard state != .starting else { return }  // `start` will connect
     if hasLink {
-      if session.isEstablished { session.close(.linkClosed, now: now) }
-      act(.disconnect)
+      session.close(.linkClosed, now: now)
+      want(.disconnect)
     }
     dropLink()
-    backoff.reset()
+    attempts.reset()
     connectOrWait(now: now)
   }
 
+  /// Tries again after no more than the first wait.
+  mutating func retrySoon(now: Instant) {
+    guard !hubs.isEmpty else { return }
+    attempts.reset()
+    timers.set(.retry, now + random.next(below: Limits.backoffFirstMs))
+  }
+
   private mutating func dropLink() {
-    timers.cancelAll()
+    timers.cancelLink()
     linkedSince = nil
     rttMs = nil
     heartbeatSentAt = .never
   }
 
   mutating func secure(exporter: Bytes32, entropy: Bytes32, now: Instant) {
-    guard state == .connecting else { return }
+    guard state == .connecting, !wanted.contains(.connect) else { return }
     enter(.securing)
     random.reseed(entropy)
     let entry = hubs[hubIndex]
@@ -60,7 +68,13 @@ extension Node {
   }
 
   mutating func readLink(now: Instant) {
-    guard hasLink else { return }
+    switch state {
+    case .securing, .joining, .online: break
+    case .draining:
+      // Goodbye was said: what still comes is not read, only thrown away, so that it cannot fill up.
+      return session.discardInput()
+    case .starting, .offline, .connecting, .stopped: return
+    }
     do throws(ErrorCode) {
       while let event = try session.nextEvent(now: now, identity: identity, random: &random) {
         lastHeard = now
@@ -75,6 +89,9 @@ extension Node {
   private mutating func take(_ event: Session.Event, now: Instant) throws(ErrorCode) {
     switch event {
     case .established:
+      guard let welcome = session.peerWelcome, welcome.nodeId >= Limits.lightNodeFirst,
+        welcome.nodeId <= Limits.lightNodeLast
+      else { throw .malformed }
       enter(.joining)
     case .frame(let frame):
       try take(frame, now: now)
@@ -92,28 +109,42 @@ extension Node {
   mutating func takeConfiguration(now: Instant) throws(ErrorCode) {
     let configure = try Configure(decoding: session.body)
     heartbeatIntervalMs = UInt64(configure.heartbeatIntervalMs)
-    rekeyAfterMs = min(UInt64(configure.rekeyAfterMs), settings.rekeyAfterMs)
+    // A renewal is work: a hub may not ask for one after the other.
+    hubRekeyAfterMs = max(UInt64(configure.rekeyAfterMs), Limits.rekeyMinimumMs)
     dictionaryGeneration = configure.dictionaryGeneration
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)
     if activeDuties != before { tell(.duties(active: activeDuties, held: policy.held)) }
     remember(configure.hubs)
-    if state == .joining { cameOnline(now: now) }
+    if state == .joining {
+      cameOnline(now: now)
+    } else {
+      timers.set(.silence, now + silenceMs)
+      timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
+      if timers[.heartbeat] != .never { timers.set(.heartbeat, min(timers[.heartbeat], nextBeat(now: now))) }
+    }
   }
 
   private mutating func cameOnline(now: Instant) {
     lastError = nil
     linkedSince = now
     counters.links += 1
-    backoff.reset()
+    attempts.reset()
     timers.cancel(.handshake)
     timers.set(.silence, now + silenceMs)
     timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
-    if hubIndex > 0 { timers.set(.failback, now + Limits.failbackMs) }
+    if hubIndex == 0 { preferredRefused = false }
+    watchForPreferredHub(now: now)
     enter(.online)
     tell(.hub(hubIndex))
-    act(.sampleVitals)  // the first heartbeat goes at once
+    want(.sampleVitals)  // the first heartbeat goes at once
+  }
+
+  /// Arms the look for a more preferred hub, if there is one.
+  mutating func watchForPreferredHub(now: Instant) {
+    let wait = preferredRefused ? Limits.failbackRefusedMs : Limits.failbackMs
+    timers.set(.failback, hubIndex > 0 ? now + wait : .never)
   }
 
   private var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
@@ -138,34 +169,50 @@ extension Node {
     }
     for i in 0..<told.count where list.firstIndex(of: told[i]) == nil { list.append(told[i]) }
     admission.hubs = list
-    admission.ticket = nil
+    // A ticket for another hub is kept: that hub may only be away for now.
+    if let ticket = admission.ticket, ticket.hub.isSamePlace(as: current) { admission.ticket = nil }
     guard admission != before else { return }
     rebuildHubs()
     hubIndex = hubs.firstIndex(of: current) ?? 0
-    act(.persist)
+    want(.persist)
   }
 
   // MARK: Failure
 
   mutating func linkFailed(_ code: ErrorCode, now: Instant) {
+    let wasRefused = code.needsPerson && state != .connecting
     lastError = code
     counters.linkErrors += 1
     tell(.linkError(code))
     session.close(code, now: now)  // says why, if it can still be said
-    act(.disconnect)
+    want(.disconnect)
     dropLink()
     enter(.offline)
+    if wasRefused, hubIndex == 0 { preferredRefused = true }
+    if wasRefused, dropTicketOfThisHub() { return retrySoon(now: now) }
     timers.set(.retry, now + retryDelay(after: code))
+  }
+
+  /// An admitted node whose ticket was refused stays with the hubs that know it, instead of coming back to
+  /// the ticket's hub at every failback. One without any other hub keeps trying.
+  private mutating func dropTicketOfThisHub() -> Bool {
+    guard admission.nodeId != 0, let ticket = admission.ticket, let hub, ticket.hub.isSamePlace(as: hub) else {
+      return false
+    }
+    admission.ticket = nil
+    want(.persist)
+    hubIndex = 0
+    preferredRefused = false
+    rebuildHubs()
+    return !hubs.isEmpty
   }
 
   /// The next hub of the list soon; once all were tried, with growing waits.
   private mutating func retryDelay(after code: ErrorCode) -> UInt64 {
     hubIndex += 1
-    if hubIndex < hubs.count { return random.next(below: Limits.backoffFirstMs) }
-    hubIndex = 0
-    if code == .sessionBusy { return Limits.busyRetryMs + random.next(below: Limits.backoffFirstMs) }
-    let wait = backoff.next(random: &random)
-    return code.needsPerson ? Limits.refusedRetryMs / 2 + random.next(below: Limits.refusedRetryMs / 2) : wait
+    let isLast = hubIndex >= hubs.count
+    if isLast { hubIndex = 0 }
+    return attempts.wait(after: code, isLast: isLast, hubs: hubs.count, random: &random)
   }
 
   // MARK: Timers
@@ -174,10 +221,12 @@ extension Node {
     switch timer {
     case .retry: connectOrWait(now: now)
     case .handshake: if hasLink { linkFailed(.handshakeTimeout, now: now) }
-    case .heartbeat: act(.sampleVitals)
+    case .heartbeat: want(.sampleVitals)
     case .silence: checkSilence(now: now)
     case .rekey: renewKeysIfDue(by: now, now: now)
-    case .failback: act(.probe(0))
+    case .failback: want(.probe)
+    case .receipt: expireReceipts(now: now)
+    case .drain: finishDrain()
     }
   }
 
@@ -202,26 +251,48 @@ extension Node {
   }
 
   mutating func takeProbe(reachable: Bool, now: Instant) {
-    guard state == .online, hubIndex > 0 else { return }
-    if reachable {
+    guard state == .online, hubIndex > 0, !wanted.contains(.probe) else { return }
+    if !reachable {
+      watchForPreferredHub(now: now)
+    } else if outbox.unresolved > 0 {
+      // Receipts come through the present hub: by then each has come or counts as lost.
+      timers.set(.failback, now + Limits.receiptTimeoutMs)
+    } else {
       hubIndex = 0
       restartLink(now: now)
-    } else {
-      timers.set(.failback, now + Limits.failbackMs)
     }
   }
 
   // MARK: Draining
 
-  /// Says goodbye and stops. Nothing answers a goodbye, so nothing is waited for.
-  mutating func drain(now: Instant) {
+  /// Says goodbye. The hub closes once it has read that, and all that was sent before: only then, or when it
+  /// takes too long, the node stops.
+  mutating func beginDrain(now: Instant) {
     guard state != .draining, state != .stopped else { return }
-    let linked = hasLink
-    if session.isEstablished { session.close(.draining, now: now) }
+    let saysGoodbye = session.isEstablished
+    if hasLink { session.close(.draining, now: now) }
+    let hadLink = hasLink
     dropLink()
+    wanted.subtract([.connect, .probe, .sampleVitals])
     enter(.draining)
-    if linked { act(.disconnect) }
+    if saysGoodbye {
+      timers.set(.drain, now + Limits.drainMs)
+    } else {
+      if hadLink { want(.disconnect) }
+      stop()
+    }
+  }
+
+  /// Ends a drain that said goodbye.
+  mutating func finishDrain() {
+    guard state == .draining else { return }
+    want(.disconnect)
+    stop()
+  }
+
+  private mutating func stop() {
+    timers.cancelAll()
     enter(.stopped)
-    act(.stop)
+    want(.stop)
   }
 }

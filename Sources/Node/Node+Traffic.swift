@@ -2,49 +2,6 @@ import Bounded
 import SkyCrypto
 import Wire
 
-/// Messages sent and not yet answered for: a fixed table, the oldest answered entry making room.
-struct Outbox: ~Copyable {
-  struct Entry {
-    var sequence: UInt64
-    var destination: UInt32
-    var sentAt: Instant
-    var isResolved: Bool
-  }
-
-  private var entries = Ring<Entry, 16>()
-
-  var unresolved: Int {
-    var n = 0
-    for i in 0..<entries.count where !entries[i].isResolved { n += 1 }
-    return n
-  }
-
-  /// False when sixteen messages wait for their receipts.
-  mutating func append(sequence: UInt64, destination: UInt32, now: Instant) -> Bool {
-    while entries.count > 0, entries[0].isResolved { _ = entries.popFirst() }
-    return entries.append(Entry(sequence: sequence, destination: destination, sentAt: now, isResolved: false))
-  }
-
-  /// True when the message was waiting for a word from `source`: nobody answers for somebody else.
-  mutating func resolve(_ sequence: UInt64, from source: UInt32) -> Bool {
-    for i in 0..<entries.count
-    where entries[i].sequence == sequence && entries[i].destination == source && !entries[i].isResolved {
-      entries[i].isResolved = true
-      return true
-    }
-    return false
-  }
-
-  /// The sequence of one message whose receipt is overdue, resolved by this call.
-  mutating func popOverdue(now: Instant) -> UInt64? {
-    for i in 0..<entries.count where !entries[i].isResolved && now.since(entries[i].sentAt) >= Limits.receiptTimeoutMs {
-      entries[i].isResolved = true
-      return entries[i].sequence
-    }
-    return nil
-  }
-}
-
 /// What flows over an established link: heartbeats, messages, receipts, time.
 extension Node {
   mutating func take(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
@@ -53,7 +10,7 @@ extension Node {
     case .configure: try takeConfiguration(now: now)
     case .heartbeatAck: try takeHeartbeatAck(frame, now: now)
     case .message: try takeMessage(frame, now: now)
-    case .receipt: try takeReceipt(frame, now: now)
+    case .receipt: try takeReceipt(frame)
     case .pong: break
     case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone:
       counters.ignored += 1
@@ -66,18 +23,24 @@ extension Node {
   mutating func takeVitals(_ signs: VitalSigns, now: Instant) {
     vitals = signs
     if policy.update(signs) { tell(.duties(active: activeDuties, held: policy.held)) }
-    while let sequence = outbox.popOverdue(now: now) { tell(.receipt(sequence: sequence, failure: .timeout)) }
     guard state == .online else { return }
     beat(now: now)
-    let spread = heartbeatIntervalMs * Limits.heartbeatJitterPercent / 100
-    let earliest = heartbeatIntervalMs - spread
-    let next = now + earliest + random.next(below: 2 * spread + 1)
-    timers.set(.heartbeat, next)
-    renewKeysIfDue(by: now + heartbeatIntervalMs + spread, now: now)
+    guard state == .online else { return }  // a key past its age has ended the link
+    timers.set(.heartbeat, nextBeat(now: now))
+    renewKeysIfDue(by: now + heartbeatIntervalMs + heartbeatSpreadMs, now: now)
   }
 
+  private var heartbeatSpreadMs: UInt64 { heartbeatIntervalMs * Limits.heartbeatJitterPercent / 100 }
+
+  /// One interval from now, spread evenly so that a thousand nodes do not beat together.
+  mutating func nextBeat(now: Instant) -> Instant {
+    let spread = heartbeatSpreadMs
+    return now + (heartbeatIntervalMs - spread) + random.next(below: 2 * spread + 1)
+  }
+
+  /// A node that is not to send heartbeats keeps its link alive with pings.
   private mutating func beat(now: Instant) {
-    let sequence = counters.heartbeatsSent + 1
+    let sequence = beatSequence + 1
     scratch.clear()
     let kind: FrameKind = settings.duties.contains(.heartbeat) ? .heartbeat : .ping
     if kind == .heartbeat {
@@ -89,7 +52,9 @@ extension Node {
     }
     do throws(ErrorCode) {
       try sendScratch(FrameHeader(kind: kind, source: nodeId, sequence: sequence), now: now)
-      counters.heartbeatsSent = sequence
+      beatSequence = sequence
+      guard kind == .heartbeat else { return }
+      counters.heartbeatsSent += 1
       heartbeatSentAt = now
     } catch {
       // A full output means the hub is not reading; the silence timer ends such a link.
@@ -100,7 +65,7 @@ extension Node {
   private mutating func takeHeartbeatAck(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     takeHubTime(try decodeWallTime(session.body), now: now)
     counters.heartbeatsAcked += 1
-    guard frame.sequence == counters.heartbeatsSent, heartbeatSentAt != .never else { return }
+    guard frame.sequence == beatSequence, heartbeatSentAt != .never else { return }
     let rtt = now.since(heartbeatSentAt)
     rttMs = rtt
     tell(.heartbeatAcked(rttMs: rtt))
@@ -108,15 +73,19 @@ extension Node {
 
   // MARK: Time
 
+  private static func isPlausible(_ wallMs: UInt64) -> Bool {
+    wallMs >= Limits.clockIsSetAfterMs && wallMs < Limits.clockEndsAtMs
+  }
+
   mutating func takeSystemClock(_ wallMs: UInt64, now: Instant) {
-    guard wallMs >= Limits.clockIsSetAfterMs else { return }
+    guard Self.isPlausible(wallMs) else { return }
     clockSource = .system
     wallBaseMs = wallMs
     wallBaseAt = now
   }
 
   mutating func takeHubTime(_ wallMs: UInt64, now: Instant) {
-    guard clockSource != .system, wallMs >= Limits.clockIsSetAfterMs else { return }
+    guard clockSource != .system, Self.isPlausible(wallMs) else { return }
     wallBaseMs = wallMs
     wallBaseAt = now
     if clockSource == .unknown {
@@ -135,14 +104,27 @@ extension Node {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
     guard session.output.space >= Session.recordBytes(body: text.byteCount) else { throw .full }
+    guard !outbox.isFull else { throw .full }
     let sequence = messageSequence + 1
-    guard outbox.append(sequence: sequence, destination: destination, now: now) else { throw .full }
+    do throws(ErrorCode) {
+      try session.send(
+        FrameHeader(kind: .message, source: nodeId, destination: destination, sequence: sequence), body: text, now: now)
+    } catch {
+      linkFailed(error, now: now)  // there was room: a key past its age
+      throw .offline
+    }
     messageSequence = sequence
-    try session.send(
-      FrameHeader(kind: .message, source: nodeId, destination: destination, sequence: sequence), body: text, now: now)
+    outbox.append(sequence: sequence, destination: destination, now: now)
+    timers.set(.receipt, outbox.nextDeadline)
     counters.sent += 1
     renewKeysIfDue(by: now, now: now)
     return sequence
+  }
+
+  /// Messages whose receipts did not come in time count as lost.
+  mutating func expireReceipts(now: Instant) {
+    while let sequence = outbox.popOverdue(now: now) { tell(.receipt(sequence: sequence, failure: .timeout)) }
+    timers.set(.receipt, outbox.nextDeadline)
   }
 
   /// Drops inbox entries up to `number`; how many went.
@@ -171,14 +153,12 @@ extension Node {
     }
   }
 
-  /// The hub checks that a node's receipt names that node as its source, and puts the destination there when
-  /// it answers in its place.
-  private mutating func takeReceipt(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  /// Only the destination of a message, or the hub in its name, may say what became of it.
+  private mutating func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {
+    guard frame.destination == nodeId else { throw .malformedFrame }
     let receipt = try Receipt(decoding: session.body)
-    guard outbox.resolve(receipt.sequence, from: frame.source) else {
-      counters.ignored += 1
-      return
-    }
+    guard outbox.resolve(receipt.sequence, from: frame.source) else { return counters.ignored += 1 }
+    timers.set(.receipt, outbox.nextDeadline)
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
   }
 

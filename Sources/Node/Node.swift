@@ -47,7 +47,10 @@ public struct NodeSelf: Sendable {
 /// the link are appended to `session.input` before `handle(.linkBytes)`; bytes for it are taken from
 /// `session.output`. `handle(.tick)` is due at `nextDeadline`.
 ///
-/// Invariant: `session.isEstablished` exactly in `joining`, `online` and while draining with a link.
+/// Actions that nobody took are not piled up: what was overtaken is dropped, so no sequence of events and
+/// requests can overflow anything. An event that has no place in the present state changes nothing.
+///
+/// Invariant: `session.isEstablished` exactly in `joining` and `online`; see `checkInvariants()`.
 public struct Node: ~Copyable {
   public enum State: UInt8, Sendable {
     case starting, offline, connecting, securing, joining, online, draining, stopped
@@ -89,7 +92,7 @@ public struct Node: ~Copyable {
   public enum Action: Equatable, Sendable {
     /// Resolve, connect and secure `hubs[index]`, then report `linkUp` or `linkDown`.
     case connect(Int)
-    /// Send what `session.output` holds, then close the link. No report is due.
+    /// Send what `session.output` holds, then close the link, or stop making one. No report is due.
     case disconnect
     /// See whether `hubs[index]` answers, then report `probeResult`.
     case probe(Int)
@@ -170,9 +173,11 @@ public struct Node: ~Copyable {
 
   var random: Drbg
   var timers = Timers()
-  var backoff = Backoff()
+  var attempts = Attempts()
+  /// The first hub of the list turned the node away; it is not asked again at every failback.
+  var preferredRefused = false
   var allowedDuties = Duties.all
-  var actions = Ring<Action, 16>()
+  var wanted = Wanted()
   var notices = Ring<Notice, 64>()
   var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
   var verifier = Secret<32>()
@@ -180,9 +185,11 @@ public struct Node: ~Copyable {
   var lastHeard = Instant(ms: 0)
   var outbox = Outbox()
   var messageSequence: UInt64 = 0
+  var beatSequence: UInt64 = 0
   var wallBaseMs: UInt64 = 0
   var wallBaseAt = Instant(ms: 0)
-  var rekeyAfterMs = Limits.rekeyAfterMs
+  /// What the hub asks for; the owner may ask for less.
+  var hubRekeyAfterMs = Limits.rekeyAfterMs
 
   /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
   public init(
@@ -194,7 +201,6 @@ public struct Node: ~Copyable {
     self.me = me
     self.settings = settings
     self.admission = admission
-    rekeyAfterMs = settings.rekeyAfterMs
     policy.thresholds = settings.thresholds
     if admission.nodeId == 0, admission.ticket == nil { self.admission.ticket = settings.ticket }
     rebuildHubs()
@@ -204,25 +210,35 @@ public struct Node: ~Copyable {
 
   public mutating func handle(_ event: Event, now: Instant) {
     switch event {
-    case .start:
-      precondition(state == .starting)
-      connectOrWait(now: now)
+    case .start: if state == .starting { connectOrWait(now: now) }
     case .linkUp(let exporter, let entropy): secure(exporter: exporter, entropy: entropy, now: now)
     case .linkBytes: readLink(now: now)
     case .linkDown(let code):
-      if hasLink { linkFailed(code, now: now) }
+      if state == .draining { return finishDrain() }
+      // Before the action is taken there is no new link yet: this is about the one before.
+      if hasLink, !wanted.contains(.connect) { linkFailed(code, now: now) }
     case .vitals(let signs): takeVitals(signs, now: now)
     case .entropy(let bytes): random.reseed(bytes)
     case .probeResult(let reachable): takeProbe(reachable: reachable, now: now)
     case .systemClock(let wallMs): takeSystemClock(wallMs, now: now)
-    case .drain: drain(now: now)
+    case .drain: beginDrain(now: now)
     case .tick:
       while let timer = timers.popDue(now: now) { fire(timer, now: now) }
     }
   }
 
-  /// The next thing to do outside, oldest first.
-  public mutating func nextAction() -> Action? { actions.popFirst() }
+  /// The next thing to do outside; nil when there is nothing. Indices are those of `hubs` as it is now.
+  public mutating func nextAction() -> Action? {
+    guard let next = wanted.popFirst() else { return nil }
+    switch next {
+    case .persist: return .persist
+    case .disconnect: return .disconnect
+    case .connect: return .connect(hubIndex)
+    case .probe: return .probe(0)
+    case .sampleVitals: return .sampleVitals
+    default: return .stop
+    }
+  }
 
   /// The next thing to tell, oldest first.
   public mutating func nextNotice() -> Notice? { notices.popFirst() }
@@ -240,7 +256,8 @@ public struct Node: ~Copyable {
 
   /// Milliseconds since 1970; 0 while nobody knows.
   public func wallTimeMs(now: Instant) -> UInt64 {
-    clockSource == .unknown ? 0 : wallBaseMs + now.since(wallBaseAt)
+    // The sum stays far below 2^64: the base is before the year 10000 and monotonic time starts at 0.
+    clockSource == .unknown ? 0 : wallBaseMs &+ now.since(wallBaseAt)
   }
 
   /// The salted hardware hash that `hub` gets to see: another hub sees another.
@@ -262,26 +279,36 @@ public struct Node: ~Copyable {
   public mutating func join(_ ticket: Ticket, now: Instant) throws(ErrorCode) {
     guard state != .draining, state != .stopped else { throw .draining }
     admission.ticket = ticket
-    act(.persist)
+    want(.persist)
     rebuildHubs()
     hubIndex = hubs.firstIndex(of: ticket.hub) ?? 0
+    preferredRefused = false
     restartLink(now: now)
   }
 
-  /// Replaces the settings; the link stays unless the hubs it may use have changed.
+  /// Replaces the settings; the link stays unless the hubs it may use have changed. A node that waits to try
+  /// again does so at once: somebody may have mended what stood in the way.
   public mutating func reload(_ settings: NodeSettings, now: Instant) {
     let before = hub
+    let isNewTicket = settings.ticket != nil && settings.ticket != self.settings.ticket
     self.settings = settings
-    rekeyAfterMs = min(rekeyAfterMs, settings.rekeyAfterMs)
     policy.thresholds = settings.thresholds
-    if admission.nodeId == 0, admission.ticket == nil, settings.ticket != nil {
-      admission.ticket = settings.ticket
-      act(.persist)
+    var tookTicket = false
+    if admission.nodeId == 0, let ticket = settings.ticket, admission.ticket == nil || isNewTicket {
+      admission.ticket = ticket
+      tookTicket = true
+      want(.persist)
     }
     rebuildHubs()
+    preferredRefused = false
     tell(.duties(active: activeDuties, held: policy.held))
-    if let before, let index = hubs.firstIndex(of: before), hubs[index] == before {
+    if let before, !tookTicket, let index = hubs.firstIndex(of: before), hubs[index] == before {
       hubIndex = index
+      if state == .offline { retrySoon(now: now) }
+      if state == .online {
+        timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
+        watchForPreferredHub(now: now)
+      }
     } else if state != .draining, state != .stopped {
       hubIndex = 0
       restartLink(now: now)
@@ -296,10 +323,13 @@ public struct Node: ~Copyable {
 
   // MARK: Shared by the parts
 
-  mutating func act(_ action: Action) {
-    // The ring is larger than the actions any one event can cause; see `NodeTests`.
-    let kept = actions.append(action)
-    precondition(kept, "actions were not taken")
+  /// The age at which keys are renewed: the hub's wish or the owner's, whichever is sooner.
+  var rekeyAfterMs: UInt64 { min(hubRekeyAfterMs, settings.rekeyAfterMs) }
+
+  /// Adds an action for `nextAction`. Ending a link takes back what was wanted of it and not yet begun.
+  mutating func want(_ action: Wanted) {
+    if action == .disconnect { wanted.subtract([.connect, .probe, .sampleVitals]) }
+    wanted.insert(action)
   }
 
   mutating func tell(_ notice: Notice) {
@@ -316,7 +346,8 @@ public struct Node: ~Copyable {
     tell(.state(next))
   }
 
-  /// Configured hubs first, else the ticket's; then those the hub has told of.
+  /// The ticket's hub first, then configured ones, then those a hub has told of. The hub that admitted the
+  /// node has a place even when the list is full: another one may not know it.
   mutating func rebuildHubs() {
     var list = HubList()
     if let ticket = admission.ticket { list.append(ticket.hub) }
@@ -324,18 +355,19 @@ public struct Node: ~Copyable {
       list.append(completed(settings.hubs[i]))
     }
     for i in 0..<admission.hubs.count where list.firstIndex(of: admission.hubs[i]) == nil {
-      list.append(admission.hubs[i])
+      if !list.append(admission.hubs[i]), i == 0 { list[list.count - 1] = admission.hubs[0] }
     }
     hubs = list
     if hubIndex >= hubs.count { hubIndex = 0 }
   }
 
-  /// A configured hub without a key gets the one it showed before.
+  /// A configured hub gets the id it told, and its key when the configuration names none.
   private func completed(_ entry: HubEntry) -> HubEntry {
-    guard !entry.hasKey, let known = admission.hubs.firstIndex(of: entry) else { return entry }
+    guard let index = admission.hubs.firstIndex(of: entry) else { return entry }
+    let known = admission.hubs[index]
     var entry = entry
-    entry.key = admission.hubs[known].key
-    entry.id = admission.hubs[known].id
+    if !entry.hasKey { entry.key = known.key }
+    if equal(entry.key, known.key) { entry.id = known.id }
     return entry
   }
 }

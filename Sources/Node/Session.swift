@@ -92,6 +92,12 @@ public struct Session: ~Copyable {
     transcript = Sha256()
   }
 
+  /// Throws away what has come in: for a session that has ended while its stream has not.
+  mutating func discardInput() {
+    releaseRecord()
+    input.consume(input.count)
+  }
+
   /// The body of the frame last returned.
   public var body: RawSpan {
     @_lifetime(borrow self)

@@ -14,17 +14,27 @@ public enum Timer: Int, CaseIterable, Sendable {
   case rekey
   /// The next look whether the preferred hub is back.
   case failback
+  /// The moment at which the oldest message without a receipt counts as lost.
+  case receipt
+  /// The end of draining.
+  case drain
 }
 
 /// The deadlines of all timers; `never` when not armed.
 public struct Timers: Sendable {
-  private var deadlines = InlineArray<6, Instant>(repeating: .never)
+  private var deadlines = InlineArray<8, Instant>(repeating: .never)
 
   public init() {}
 
   public mutating func set(_ timer: Timer, _ deadline: Instant) { deadlines[timer.rawValue] = deadline }
   public mutating func cancel(_ timer: Timer) { deadlines[timer.rawValue] = .never }
   public mutating func cancelAll() { deadlines = InlineArray(repeating: .never) }
+  /// Those that belong to a link or to the wait for the next one.
+  public mutating func cancelLink() {
+    let receipt = self[.receipt]
+    cancelAll()
+    set(.receipt, receipt)
+  }
   public subscript(timer: Timer) -> Instant { deadlines[timer.rawValue] }
 
   /// The earliest deadline.

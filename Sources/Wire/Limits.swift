@@ -72,8 +72,12 @@ public enum Limits {
   public static let receiptTimeoutMs: UInt64 = 30_000
   /// 2024-01-01: a wall clock before this was never set.
   public static let clockIsSetAfterMs: UInt64 = 1_704_067_200_000
+  /// 10000-01-01: a wall clock from here on is nonsense, and could not be written as a date.
+  public static let clockEndsAtMs: UInt64 = 253_402_300_800_000
   /// How often a node on a lesser hub tries its preferred one.
   public static let failbackMs: UInt64 = 600_000
+  /// The same after the preferred one turned the node away in a way that only a person can mend.
+  public static let failbackRefusedMs: UInt64 = 86_400_000
   public static let drainMs: UInt64 = 5_000
   public static let inboxSlots = 32
   public static let outboxSlots = 16

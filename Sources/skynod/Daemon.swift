@@ -112,7 +112,7 @@ final class Daemon: ControlHandler {
       try loop.wait(until: nextDeadline)
       let now = Clock.now
       for index in 0..<loop.count { serve(loop[index], now: now) }
-      if now >= node.nextDeadline, stall != .timers { node.handle(.tick, now: now) }
+      if now >= node.nextDeadline, stall != .timers { tell(.tick, now: now) }
       if now >= link.deadline || now >= link.probeDeadline { driveLink(now: now) }
       settle(now: now)
       ping(now: now)
@@ -151,33 +151,42 @@ final class Daemon: ControlHandler {
   /// Dials, reads and lets the node work on what came.
   private func driveLink(now: Instant) {
     stall?.reached(.link)
-    if let reachable = link.stepProbe(now: now) { node.handle(.probeResult(reachable: reachable), now: now) }
+    if let reachable = link.stepProbe(now: now) { tell(.probeResult(reachable: reachable), now: now) }
     do throws(ErrorCode) {
       if let exporter = try link.step(now: now) {
-        node.handle(.linkUp(exporter: exporter, entropy: Entropy.bytes()), now: now)
+        tell(.linkUp(exporter: exporter, entropy: Entropy.bytes()), now: now)
       }
       guard link.isConnected else { return }
       var more = true
       while more, link.isConnected {
         more = try link.read(into: &node.session)
-        node.handle(.linkBytes, now: now)
+        tell(.linkBytes, now: now)
         // A full input that the node did not empty has no room: the node is closing.
         if more, node.session.input.space == 0 { return }
       }
     } catch {
       // What came before the end still counts: a refusal's name matters more than "closed".
       node.handle(.linkBytes, now: now)
-      node.handle(.linkDown(error), now: now)
+      tell(.linkDown(error), now: now)
     }
   }
 
-  /// Does what the node asks for until it asks for nothing, sends what it wrote, tells what happened.
-  func settle(now: Instant) {
+  /// Hands the node an event and does at once what it asks for: whatever else this turn brings then finds the
+  /// outside as the node believes it to be.
+  private func tell(_ event: Node.Event, now: Instant) {
+    node.handle(event, now: now)
+    act(now: now)
+  }
+
+  /// Does what the node asks for until it asks for nothing.
+  private func act(now: Instant) {
     while let action = node.nextAction() { perform(action, now: now) }
-    do throws(ErrorCode) { try link.flush(&node.session) } catch {
-      node.handle(.linkDown(error), now: now)
-      while let action = node.nextAction() { perform(action, now: now) }
-    }
+  }
+
+  /// Ends a turn: sends what the node wrote, tells what happened.
+  func settle(now: Instant) {
+    act(now: now)
+    do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
       switch notice {
@@ -240,13 +249,14 @@ final class Daemon: ControlHandler {
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
       commands.handle(request, node: &node, context: context, reply: &reply)
+      act(now: now)
     }
   }
 
   private func drain(now: Instant) {
     guard node.state != .draining, node.state != .stopped else { return }
     telling.stopping()
-    node.handle(.drain, now: now)
+    tell(.drain, now: now)
   }
 
   /// Reads the configuration again. The old one stays in force when the new one is wrong; so do, until the next
@@ -278,6 +288,7 @@ final class Daemon: ControlHandler {
       fresh.wipeTicket()
       configuration = fresh
       control.operateGroup = Self.operateGroup(fresh)
+      act(now: now)
       return nil
     }
   }

@@ -14,7 +14,7 @@ extension Node {
 /// What the node's state machine must not be talked into.
 @Suite struct NodeSecurityTests {
   @Test func receiptFromSomebodyElseSettlesNothing() throws {
-    let scene = NodeScene()
+    let scene = SecurityScene()
     scene.linkUp()
     #expect(scene.isOnline)
     let text: [UInt8] = Array("hello".utf8)
@@ -39,7 +39,7 @@ extension Node {
 
   /// The key that an unpinned hub showed at first holds for later links, and over a restart of the node.
   @Test(arguments: [false, true]) func aHubThatComesBackWithAnotherKeyIsRefused(afterRestart: Bool) throws {
-    var scene = NodeScene()
+    var scene = SecurityScene()
     scene.linkUp()
     #expect(scene.isOnline)
     scene.linkDown()
@@ -49,9 +49,9 @@ extension Node {
     if afterRestart {
       var file = ByteQueue(capacity: Admission.maximumBytes)
       scene.node.admission.encode(to: &file)
-      scene = NodeScene(admission: try Admission(decoding: file.bytes))
+      scene = SecurityScene(admission: try Admission(decoding: file.bytes))
     }
-    scene.hubIdentity = Identity(seed: NodeScene.secret(33))
+    scene.hubIdentity = Identity(seed: SecurityScene.secret(33))
     scene.linkUp()
     let (error, online) = (scene.node.lastError, scene.isOnline)
     #expect(error == .hubKeyMismatch && !online)
@@ -60,14 +60,14 @@ extension Node {
 
   /// Another hub's word, or its silence, does not undo what a configured hub showed of itself.
   @Test(arguments: [false, true]) func aFellowHubDoesNotMakeTheNodeForgetAKey(itNamesAnother: Bool) throws {
-    let scene = NodeScene(hubs: 2)
+    let scene = SecurityScene(hubs: 2)
     scene.linkUp()
     #expect(scene.isOnline)
     let first = scene.hubIdentity.publicKey
     scene.linkDown()
-    scene.hubIdentity = Identity(seed: NodeScene.secret(33))
+    scene.hubIdentity = Identity(seed: SecurityScene.secret(33))
     if itNamesAnother {
-      var entry = NodeScene.settings(hubs: 1).hubs[0]
+      var entry = SecurityScene.settings(hubs: 1).hubs[0]
       entry.key = scene.hubIdentity.publicKey
       scene.told.append(entry)
     }
@@ -105,7 +105,7 @@ extension Node {
 
   @Test func freshEntropyChangesTheKeysToCome() {
     func ephemeral(_ entropy: UInt8?) -> [UInt8] {
-      let scene = NodeScene()
+      let scene = SecurityScene()
       scene.linkUp()
       if let entropy { scene.node.handle(.entropy(Bytes32(repeating: entropy)), now: scene.now) }
       scene.node.offerKey(now: scene.now)
@@ -116,7 +116,7 @@ extension Node {
   }
 
   @Test func nothingButAConfigureIsTakenBeforeTheFirstOne() throws {
-    let scene = NodeScene()
+    let scene = SecurityScene()
     scene.node.handle(.linkUp(exporter: Bytes32(repeating: 1), entropy: Bytes32(repeating: 2)), now: scene.now)
     scene.hub.startAsHub(exporter: Bytes32(repeating: 1))
     scene.hub.input.append(scene.node.session.output.bytes)

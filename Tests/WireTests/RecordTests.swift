@@ -1,0 +1,95 @@
+import Bounded
+import Testing
+import Wire
+
+@Suite struct RecordHeaderTests {
+  private func peek(_ bytes: [UInt8]) -> Result<RecordHeader?, ErrorCode> {
+    outcome { () throws(ErrorCode) in try RecordHeader.peek(bytes.span.bytes) }
+  }
+
+  private func header(_ type: UInt8, _ epoch: UInt8, _ length: Int) -> [UInt8] {
+    [type, epoch, UInt8(length >> 8), UInt8(length & 255)]
+  }
+
+  @Test func headersReadBackAndNeedNoMoreThanFourBytes() throws {
+    let lengths: [(RecordType, Int)] = [
+      (.hello, Hello.byteCount), (.welcome, Welcome.byteCount), (.confirm, Confirm.byteCount), (.ready, 32),
+      (.refusal, 2), (.sealed, 48), (.sealed, Limits.sealedPayloadBytes),
+    ]
+    for (type, length) in lengths {
+      let header = RecordHeader(type: type, epoch: 0, length: length)
+      let bytes = try #require(encoded { header.append(to: &$0) })
+      #expect(bytes.count == Limits.recordHeaderBytes)
+      #expect(peek(bytes).value == header)
+      for count in 0..<4 { #expect(peek(Array(bytes[..<count])).value == .some(nil)) }
+    }
+  }
+
+  @Test func everyTypeButTheKnownIsRefused() {
+    let known: Set<UInt8> = [1, 2, 3, 4, 5, 16]
+    for type in 0...255 as ClosedRange<UInt8> where !known.contains(type) {
+      #expect(peek(header(type, 0, 32)).error == .unknownRecord)
+    }
+  }
+
+  @Test func handshakeRecordsHaveOneLengthAndNoEpoch() {
+    for (type, length) in [
+      (1, Hello.byteCount), (2, Welcome.byteCount), (3, Confirm.byteCount), (4, 32), (5, 2),
+    ] as [(UInt8, Int)] {
+      #expect(peek(header(type, 0, length)).error == nil)
+      #expect(peek(header(type, 0, length - 1)).error == .malformed)
+      #expect(peek(header(type, 0, length + 1)).error == .oversized)
+      #expect(peek(header(type, 0, 0)).error == .malformed)
+      #expect(peek(header(type, 0, 65_535)).error == .oversized)
+      #expect(peek(header(type, 1, length)).error == .malformed)
+    }
+  }
+
+  @Test func sealedRecordsHoldAFrameAndNoMoreThanTheLongest() {
+    let shortest = Limits.counterBytes + Limits.frameHeaderBytes + Limits.tagBytes
+    #expect(peek(header(16, 255, shortest)).value??.epoch == 255)
+    #expect(peek(header(16, 0, shortest - 1)).error == .malformed)
+    #expect(peek(header(16, 0, Limits.sealedPayloadBytes)).error == nil)
+    #expect(peek(header(16, 0, Limits.sealedPayloadBytes + 1)).error == .oversized)
+    #expect(peek(header(16, 0, 65_535)).error == .oversized)
+  }
+}
+
+@Suite struct FrameHeaderTests {
+  private func decode(_ bytes: [UInt8]) -> Result<FrameHeader, ErrorCode> {
+    outcome { () throws(ErrorCode) in try FrameHeader(decoding: bytes.span.bytes) }
+  }
+
+  private let header = FrameHeader(
+    kind: .message, flags: 1, hops: 2, priority: 3, source: 0x0405_0607, destination: 0x0809_0A0B,
+    sequence: 0x0C0D_0E0F_1011_1213, timeToLiveS: 0x1415_1617)
+
+  @Test func theBytesAreInTheOrderOfTheProtocol() {
+    #expect(encoded { header.append(to: &$0) } == [4, 1] + Array(2...23))
+  }
+
+  @Test func itReadsBackWhatItWrote() throws {
+    for kind in 1...11 as ClosedRange<UInt8> {
+      var value = header
+      value.kind = try #require(FrameKind(rawValue: kind))
+      let bytes = try #require(encoded { value.append(to: &$0) })
+      #expect(decode(bytes).value == value)
+      #expect(decode(bytes + [1, 2]).value == value, "the body follows")
+      for count in 0..<bytes.count { #expect(decode(Array(bytes[..<count])).error == .malformedFrame) }
+    }
+    #expect(encoded(Limits.frameHeaderBytes - 1) { header.append(to: &$0) } == nil)
+  }
+
+  @Test func kindsAndFlagsThatAreNoneAreRefused() throws {
+    var bytes = try #require(encoded { header.append(to: &$0) })
+    for kind in [0] + Array(12...255) as [UInt8] {
+      bytes[0] = kind
+      #expect(decode(bytes).error == .malformedFrame)
+    }
+    bytes[0] = 4
+    for flags in 2...255 as ClosedRange<UInt8> {
+      bytes[1] = flags
+      #expect(decode(bytes).error == .malformedFrame)
+    }
+  }
+}
