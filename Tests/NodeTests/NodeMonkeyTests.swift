@@ -15,15 +15,18 @@ import Wire
   @Test func noOrderOfEventsHarmsTheNode() {
     var seen: Set<UInt8> = []
     var received: UInt64 = 0
+    var online = 0
     for seed in 1...12 as ClosedRange<UInt64> {
       let monkey = Monkey(seed: seed, steps: Self.steps)
       monkey.run()
       seen.formUnion(monkey.states)
+      online += monkey.onlineSteps
       received += monkey.scene.node.counters.received
     }
     // It must get far enough to be worth its name.
     #expect(seen.count == 8, "\(seen.sorted())")
     #expect(received > 0)
+    #expect(online > Self.steps, "a twelfth of all steps and more")
   }
 
   /// A client may send as many requests as fit its line buffer before the loop does anything.
@@ -87,6 +90,7 @@ final class Monkey {
   private var random: MutationTests.Lcg
   private(set) var steps = 0
   private(set) var states: Set<UInt8> = []
+  private(set) var onlineSteps = 0
   /// The last events, for the report.
   private var trail: [String] = []
 
@@ -114,6 +118,7 @@ final class Monkey {
     let choice = random.next(40)
     trail.append("\(choice)")
     if trail.count > 20 { trail.removeFirst() }
+    if scene.state == .online { onlineSteps += 1 }
     act(choice)
     scene.node.checkInvariants()
     states.insert(scene.state.rawValue)
@@ -145,10 +150,12 @@ final class Monkey {
     case 11: scene.node.reload(someSettings(), now: now)
     case 12: scene.node.setDuties(Duties(rawValue: UInt8(random.next(8))))
     case 13: _ = scene.node.acknowledge(upTo: anyNumber())
-    case 14: hub.isUp.toggle()
+    case 14: hub.isUp = random.next(4) != 0
     case 15: if random.next(4) == 0 { hub.isDeaf.toggle() } else { hub.isDeaf = false }
-    case 16: hub.refusal = random.next(2) == 0 ? nil : anyCode()
-    case 17: hub.givesReceipts.toggle()
+    case 16: hub.refusal = random.next(4) == 0 ? anyCode() : nil
+    case 17:
+      hub.givesReceipts.toggle()
+      hub.configures = random.next(4) != 0
     case 18: hub.configure.heartbeatIntervalMs = [1_000, 30_000, 600_000][random.next(3)]
     case 19: hub.configure.rekeyAfterMs = [1, 1_000, 120_000][random.next(3)]
     case 20: hub.sendConfigure(now: now)
