@@ -26,7 +26,9 @@ import Wire
 
   @Test func theRecordSizesAreTheCodes() throws {
     let rows = try Self.rows()
-    func size(_ type: RecordType, _ name: String) -> String? { rows.first { $0[0] == "\(type.rawValue)" && $0[1] == name }?.last }
+    func size(_ type: RecordType, _ name: String) -> String? {
+      rows.first { $0[0] == "\(type.rawValue)" && $0[1] == name }?.last
+    }
     #expect(size(.hello, "HELLO") == "1,404" && Hello.byteCount == 1_404)
     #expect(size(.welcome, "WELCOME") == "1,260" && Welcome.byteCount == 1_260)
     #expect(size(.confirm, "CONFIRM") == "96" && Confirm.byteCount == 96)

@@ -43,7 +43,8 @@ final class SecurityScene {
     let me = NodeSelf(
       instance: InlineArray(repeating: 3), hardware: Bytes32(repeating: 4), agent: InlineArray(repeating: 0))
     node = Node(
-      seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: Self.settings(hubs: hubs), admission: admission)
+      seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: Self.settings(hubs: hubs), admission: admission
+    )
     node.handle(.start, now: now)
     settle()
   }

@@ -128,7 +128,8 @@ private final class VectorSession {
 
   private func hello() -> Hello {
     let me = NodeSelf(instance: instance, hardware: hardware, agent: pair.agentBytes("example 1.0"))
-    let node = Node(seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: NodeSettings(), admission: Admission())
+    let node = Node(
+      seed: Self.secret(101), entropy: Self.secret(1), me: me, settings: NodeSettings(), admission: Admission())
     let fingerprint = node.fingerprint(for: hub)
     vectors.add("fingerprint", fingerprint)
     vectors.add("instance", instance)

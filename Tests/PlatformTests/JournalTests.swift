@@ -59,7 +59,8 @@ import Wire
     try expectEqual(to: head(text))
   }
 
-  @Test(arguments: [LogPriority.error, .warning, .notice, .info, .debug]) func priority(_ priority: LogPriority) throws {
+  @Test(arguments: [LogPriority.error, .warning, .notice, .info, .debug]) func priority(_ priority: LogPriority) throws
+  {
     begin("text", priority)
     try expectEqual(to: head("text", priority: Int(priority.rawValue)))
   }
