@@ -126,7 +126,7 @@ public struct ByteQueue: ~Copyable {
 }
 
 /// Overwrites memory with zeros in a way the optimiser keeps: each byte goes through a volatile-like
-/// opaque call boundary. For key material use `SkyCrypto.SecretBytes`, which calls libsodium.
+/// opaque call boundary. For key material use `SkyCrypto.Secret`, which calls libsodium.
 @inline(never)
 @_optimize(none)
 public func wipe(_ memory: UnsafeMutableRawBufferPointer) {
