@@ -56,10 +56,11 @@ var hostLinks: [LinkerSetting] {
 var targets: [Target] = [
   .target(name: "CSky", cSettings: cSettings),
   .target(name: "Bounded", swiftSettings: board),
+  .target(name: "Durable", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
-  .target(name: "Platform", dependencies: ["CSky", "Bounded", "Wire"], swiftSettings: board),
+  .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
     name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
@@ -108,7 +109,9 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
-      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+      name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
+    .testTarget(
+      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "NodeTests",
@@ -123,7 +126,7 @@ if let fuzzer {
   targets += [
     .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
     .executableTarget(
-      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Wire", "SkyCrypto", "Node"], path: "Tests/Fuzz/skyfuzz",
+      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node"], path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,
       linkerSettings: hostLinks + [.linkedLibrary("stdc++"), .unsafeFlags(["-sanitize=address", fuzzer])]),
   ]

@@ -1,0 +1,131 @@
+import Durable
+import Foundation
+import Testing
+
+/// Every crash point of every sequence of up to six operations. `SKYNOD_DEEP=1` goes to seven, and cuts
+/// the power a second time while the ring is opened again.
+@Suite struct CrashTests {
+  enum Step: CaseIterable { case small, large, commit, consume, checkpoint, restart }
+
+  static let isDeep = ProcessInfo.processInfo.environment["SKYNOD_DEEP"] != nil
+  static let depth = Int(ProcessInfo.processInfo.environment["SKYNOD_DEPTH"] ?? "") ?? (isDeep ? 7 : 6)
+
+  private static func perform(_ step: Step, _ rig: RingRig) {
+    switch step {
+    case .small: rig.append(40)
+    case .large: rig.append(700)
+    case .commit: rig.commit()
+    case .consume: rig.deliverAndConsume()
+    case .checkpoint: rig.checkpoint()
+    case .restart: rig.restart()
+    }
+  }
+
+  /// How the ring begins: new; with its head near the end of the lap; nearly full of what is not consumed.
+  private static func start(_ which: Int) -> RingRig {
+    let rig = RingRig(FaultyStore(bytes: Int(RingRig.tiny().fileBytes)))
+    switch which {
+    case 1:
+      for _ in 0..<2 {
+        rig.append(700)
+        rig.commit()
+        rig.deliverAndConsume()
+        rig.checkpoint()
+      }
+      rig.append(40)
+      rig.commit()
+    case 2:
+      for _ in 0..<4 {
+        rig.append(40)
+        rig.commit()
+      }
+    default: break
+    }
+    return rig
+  }
+
+  struct Memory: Hashable {
+    let image: [UInt8]
+    let acknowledged: Set<UInt64>
+    let arrived: Set<UInt64>
+    let appended: UInt64
+  }
+
+  final class Count {
+    var sequences = 0
+    var crashes = 0
+    var images = 0
+    var redelivered = 0
+  }
+
+  private static func explore(_ which: Int, depth: Int, first: Step, _ count: Count) -> String? {
+    var known = Set<Memory>()
+    let steps = Step.allCases
+    for length in 1...depth {
+      var choice = [Int](repeating: 0, count: length)
+      choice[0] = steps.firstIndex(of: first)!
+      repeat {
+        count.sequences += 1
+        let rig = start(which)
+        for i in 0..<(length - 1) { perform(steps[choice[i]], rig) }
+        var failure: String?
+        func cut() {
+          count.crashes += 1
+          rig.store.everyImage { image in
+            let memory = Memory(
+              image: image, acknowledged: rig.promises.acknowledged, arrived: rig.promises.arrived,
+              appended: rig.promises.appended)
+            guard failure == nil, known.insert(memory).inserted else { return }
+            count.images += 1
+            failure = image.verify(rig.promises, rig.parameters, now: rig.now)
+            if failure == nil, isDeep { failure = cutAgain(image, rig) }
+          }
+        }
+        rig.store.atCrashPoint = cut
+        perform(steps[choice[length - 1]], rig)
+        rig.store.atCrashPoint = nil
+        cut()
+        rig.check()
+        count.redelivered += rig.promises.redelivered
+        if let failure = failure ?? rig.problem {
+          return "start \(which), \(choice.map { "\(steps[$0])" }.joined(separator: " ")): \(failure)"
+        }
+      } while advance(&choice, steps.count)
+    }
+    return nil
+  }
+
+  /// The power goes again while the ring is opened.
+  private static func cutAgain(_ image: [UInt8], _ rig: RingRig) -> String? {
+    let store = FaultyStore(disk: image)
+    var failure: String?
+    store.atCrashPoint = {
+      store.everyImage { again in
+        if failure == nil { failure = again.verify(rig.promises, rig.parameters, now: rig.now) }
+      }
+    }
+    _ = RingRig(store, rig.parameters, promises: rig.promises, now: rig.now)
+    return failure.map { "a second cut: " + $0 }
+  }
+
+  /// The next choice with the same first step; false after the last.
+  private static func advance(_ choice: inout [Int], _ base: Int) -> Bool {
+    for i in stride(from: choice.count - 1, to: 0, by: -1) {
+      choice[i] += 1
+      if choice[i] < base { return true }
+      choice[i] = 0
+    }
+    return false
+  }
+
+  @Test(arguments: Step.allCases, [0, 1, 2])
+  func everyCrashPointKeepsEveryPromise(first: Step, start: Int) {
+    let count = Count()
+    let failure = CrashTests.explore(start, depth: CrashTests.depth, first: first, count)
+    #expect(failure == nil)
+    #expect(count.sequences >= (1...6).reduce(0) { sum, n in sum + Int(pow(6, Double(n - 1))) })
+    print(
+      "crash points: start \(start), first \(first): \(count.sequences) sequences, \(count.crashes) crash points, "
+        + "\(count.images) different states after them")
+  }
+}
