@@ -1,29 +1,30 @@
 /// CRC-32C (Castagnoli, RFC 3720 appendix B.4), slicing by eight.
 ///
-/// Its tables are 8 KiB, made once when it is created: the only allocation. Not a defence against
-/// forgery by who knows the seed.
-public struct Crc32c: ~Copyable {
+/// Its tables are 8 KiB for the whole program, made at the first use: the only allocation. Not a defence
+/// against forgery by who knows the seed.
+public enum Crc32c {
   /// The polynomial 0x1EDC6F41, bits reversed.
   private static let polynomial: UInt32 = 0x82F6_3B78
-  private let tables: UnsafeMutablePointer<UInt32>
+  // Written once, before anybody gets it.
+  private nonisolated(unsafe) static let tables = makeTables()
 
-  public init() {
-    tables = .allocate(capacity: 8 * 256)
+  private static func makeTables() -> UnsafePointer<UInt32> {
+    let tables = UnsafeMutablePointer<UInt32>.allocate(capacity: 8 * 256)
     for i in 0..<256 {
       var value = UInt32(i)
-      for _ in 0..<8 { value = value & 1 == 1 ? (value >> 1) ^ Crc32c.polynomial : value >> 1 }
+      for _ in 0..<8 { value = value & 1 == 1 ? (value >> 1) ^ polynomial : value >> 1 }
       tables[i] = value
     }
     for i in 256..<(8 * 256) {
       let before = tables[i - 256]
       tables[i] = (before >> 8) ^ tables[Int(before & 0xFF)]
     }
+    return UnsafePointer(tables)
   }
 
-  deinit { tables.deallocate() }
-
   /// The checksum of `count` bytes. `seed` is an earlier result to go on from, or a secret start.
-  public borrowing func checksum(_ bytes: UnsafeRawPointer, _ count: Int, seed: UInt32 = 0) -> UInt32 {
+  public static func checksum(_ bytes: UnsafeRawPointer, _ count: Int, seed: UInt32 = 0) -> UInt32 {
+    let tables = Crc32c.tables
     var value = ~seed
     var at = bytes
     var left = count

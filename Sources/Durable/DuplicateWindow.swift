@@ -137,7 +137,7 @@ public struct DuplicateWindow<let sources: Int>: ~Copyable {
   // MARK: Persistence
 
   /// Writes exactly `encodedBytes` bytes.
-  public func encode(into memory: UnsafeMutableRawBufferPointer, crc: borrowing Crc32c) {
+  public func encode(into memory: UnsafeMutableRawBufferPointer) {
     precondition(memory.count >= Self.encodedBytes)
     let at = memory.baseAddress!
     at.put(DuplicateWindowLimits.magic, 0)
@@ -151,17 +151,17 @@ public struct DuplicateWindow<let sources: Int>: ~Copyable {
     }
     let end = Self.encodedBytes - 4
     (at + offset).initializeMemory(as: UInt8.self, repeating: 0, count: end - offset)
-    at.put(crc.checksum(UnsafeRawPointer(at), end), end)
+    at.put(Crc32c.checksum(UnsafeRawPointer(at), end), end)
   }
 
   /// Replaces the content by what `encode` wrote. False, and empty, when the bytes are not such. Every
   /// source counts as heard at `now`.
   @discardableResult
-  public mutating func decode(_ bytes: UnsafeRawBufferPointer, crc: borrowing Crc32c, now: Instant) -> Bool {
+  public mutating func decode(_ bytes: UnsafeRawBufferPointer, now: Instant) -> Bool {
     removeAll()
     let end = Self.encodedBytes - 4
     guard bytes.count == Self.encodedBytes, let at = bytes.baseAddress,
-      at.big(0, UInt32.self) == DuplicateWindowLimits.magic, at.big(end, UInt32.self) == crc.checksum(at, end)
+      at.big(0, UInt32.self) == DuplicateWindowLimits.magic, at.big(end, UInt32.self) == Crc32c.checksum(at, end)
     else { return false }
     let stored = at.big(4, UInt32.self)
     guard stored <= UInt32(sources) else { return false }

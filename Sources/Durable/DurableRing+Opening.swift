@@ -18,7 +18,7 @@ extension DurableRing {
   }
 
   /// Gets the owner's bytes of the newest checkpoint; none when there is no such checkpoint.
-  public typealias UserReader = (UnsafeRawBufferPointer, borrowing Crc32c) -> Void
+  public typealias UserReader = (UnsafeRawBufferPointer) -> Void
 
   /// Recovers what the store holds, or makes a new ring of it, and begins a new age of sequences.
   ///
@@ -39,10 +39,10 @@ extension DurableRing {
       restoreUser(store, slot, restore)
     } else if let head {
       (stream, salt) = (head.stream, head.salt)
-      restore(UnsafeRawBufferPointer(start: nil, count: 0), crc)
+      restore(UnsafeRawBufferPointer(start: nil, count: 0))
     } else {
       (stream, salt) = (fresh.stream, fresh.salt)
-      restore(UnsafeRawBufferPointer(start: nil, count: 0), crc)
+      restore(UnsafeRawBufferPointer(start: nil, count: 0))
     }
     let found = scan(store, from: slot, visit: visit)
     beginAge(found, slot: slot, isNew: slot == nil && head == nil)
@@ -73,7 +73,7 @@ extension DurableRing {
       counters.readErrors += 1
       return nil
     }
-    if let head = RingHead(reading: memory.baseAddress!, crc: crc), head.fileBytes == parameters.fileBytes,
+    if let head = RingHead(reading: memory.baseAddress!), head.fileBytes == parameters.fileBytes,
       head.blockBytes == parameters.blockBytes, head.slotBytes == parameters.slotBytes
     {
       return head
@@ -103,7 +103,7 @@ extension DurableRing {
       counters.readErrors += 1
       return nil
     }
-    guard let slot = RingSlot(reading: slotImage.baseAddress!, slotBytes: slotImage.count, crc: crc),
+    guard let slot = RingSlot(reading: slotImage.baseAddress!, slotBytes: slotImage.count),
       slot.serial & 1 == index
     else {
       if !isZero(slotImage) { counters.damagedHeads += 1 }
@@ -117,11 +117,11 @@ extension DurableRing {
   ) {
     guard store.read(at: offset(ofSlot: slot.serial), into: slotImage) == 0 else {
       counters.readErrors += 1
-      restore(UnsafeRawBufferPointer(start: nil, count: 0), crc)
+      restore(UnsafeRawBufferPointer(start: nil, count: 0))
       return
     }
     let start = RingFormat.slotHeadBytes
-    restore(UnsafeRawBufferPointer(rebasing: slotImage[start..<(start + slot.userBytes)]), crc)
+    restore(UnsafeRawBufferPointer(rebasing: slotImage[start..<(start + slot.userBytes)]))
   }
 
   private func isZero(_ memory: UnsafeMutableRawBufferPointer) -> Bool {
@@ -160,7 +160,7 @@ extension DurableRing {
       let at = UnsafeRawPointer(readMemory.baseAddress!) + Int(offset - loaded)
       let available = count - Int(offset - loaded)
       let thing = RingFormat.findRecord(
-        at, available: available, bodyLimit: parameters.bodyBytes, salt: salt, crc: crc)
+        at, available: available, bodyLimit: parameters.bodyBytes, salt: salt)
       switch thing {
       case .nothing: offset += UInt64(RingFormat.step)
       case .cut(let bytes, _) where offset > loaded && offset + UInt64(bytes) <= dataBytes:
@@ -232,7 +232,8 @@ extension DurableRing {
     head = base
     if found.count > 0 {
       cursor = base + (found.firstOffset + dataBytes - base % dataBytes) % dataBytes
-      cursorSequence = found.firstSequence
+      // The checkpoint names the oldest of its age exactly: it may be the one that is gone.
+      if cursorSequence >> 32 != found.firstSequence >> 32 { cursorSequence = found.firstSequence }
       let end = (found.lastEnd + block - 1) & ~(block - 1)
       head = base + (end % dataBytes + dataBytes - base % dataBytes) % dataBytes
       if head <= cursor { head += dataBytes }
@@ -245,8 +246,8 @@ extension DurableRing {
     }
     committed = head
     openedAt = head
-    let used = max(found.highest, slot.map { $0.nextSequence - 1 } ?? 0)
-    var age = (used >> 32) + 1
+    // A checkpoint says which age had begun, even when nothing of it reached the medium.
+    var age = (max(found.highest, slot?.nextSequence ?? 0) >> 32) + 1
     // Without a checkpoint nobody knows what was given out: far ahead of anything that may have been.
     if slot == nil && !isNew { age += 1 << 30 }
     nextSequence = age << 32
@@ -262,10 +263,10 @@ extension DurableRing {
     slots.odd.tailPosition = min(cursor, max(least, slots.odd.tailPosition))
   }
 
-  /// Sequences absent between the first and the last live record, ages taken one by one.
+  /// Sequences absent up to the last live record; unknown when they reach over the beginning of an age.
   private func missing(_ found: Found) -> UInt64 {
-    guard found.firstSequence >> 32 == found.lastSequence >> 32 else { return 0 }
-    return found.lastSequence - found.firstSequence + 1 - found.count
+    guard cursorSequence >> 32 == found.lastSequence >> 32 else { return 0 }
+    return found.lastSequence - cursorSequence + 1 - found.count
   }
 
   // MARK: Writing
@@ -274,7 +275,7 @@ extension DurableRing {
     let memory = UnsafeMutableRawBufferPointer(rebasing: readMemory[0..<Int(block)])
     memory.initializeMemory(as: UInt8.self, repeating: 0)
     readCount = 0
-    RingHead(parameters, stream: stream, salt: salt).write(memory.baseAddress!, crc: crc)
+    RingHead(parameters, stream: stream, salt: salt).write(memory.baseAddress!)
     let error = store.write(at: 0, UnsafeRawBufferPointer(memory))
     return error == 0 ? store.sync() : error
   }
@@ -299,7 +300,7 @@ extension RingParameters {
   public func adopting<Store: BlockStore>(_ store: Store) -> RingParameters? {
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 512, alignment: 16)
     defer { memory.deallocate() }
-    guard store.read(at: 0, into: memory) == 0, let head = RingHead(reading: memory.baseAddress!, crc: Crc32c()) else {
+    guard store.read(at: 0, into: memory) == 0, let head = RingHead(reading: memory.baseAddress!) else {
       return nil
     }
     var adopted = self

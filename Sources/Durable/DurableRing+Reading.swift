@@ -132,7 +132,7 @@ extension DurableRing {
   }
 
   private func find(_ at: UnsafeRawPointer, _ available: Int) -> FoundThing {
-    RingFormat.findRecord(at, available: available, bodyLimit: parameters.bodyBytes, salt: salt, crc: crc)
+    RingFormat.findRecord(at, available: available, bodyLimit: parameters.bodyBytes, salt: salt)
   }
 
   /// Bytes from a position to the end of its lap or of what is on the medium.

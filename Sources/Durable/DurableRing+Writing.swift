@@ -2,7 +2,7 @@ import Bounded
 
 extension DurableRing {
   /// Fills in the owner's bytes of a checkpoint; how many there are.
-  public typealias UserWriter = (UnsafeMutableRawBufferPointer, borrowing Crc32c) -> Int
+  public typealias UserWriter = (UnsafeMutableRawBufferPointer) -> Int
 
   /// What is to be written now, if anything. `user` fills in the owner's bytes of a checkpoint and
   /// returns how many; they must describe exactly the records appended so far.
@@ -117,9 +117,9 @@ extension DurableRing {
       serial: newestSlot.serial + 1, tailSequence: at.sequence, tailPosition: at.position, nextSequence: nextSequence,
       stream: stream, salt: salt)
     let start = RingFormat.slotHeadBytes
-    slot.userBytes = user(UnsafeMutableRawBufferPointer(rebasing: slotImage[start..<(start + parameters.userBytes)]), crc)
+    slot.userBytes = user(UnsafeMutableRawBufferPointer(rebasing: slotImage[start..<(start + parameters.userBytes)]))
     precondition(slot.userBytes >= 0 && slot.userBytes <= parameters.userBytes)
-    slot.write(slotImage.baseAddress!, slotBytes: slotImage.count, crc: crc)
+    slot.write(slotImage.baseAddress!, slotBytes: slotImage.count)
     return slot
   }
 

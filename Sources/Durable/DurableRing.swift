@@ -74,7 +74,6 @@ public struct RingOffer: Equatable, Sendable {
 /// a position is an offset into the data plus the laps before it.
 public struct DurableRing: ~Copyable {
   public let parameters: RingParameters
-  let crc = Crc32c()
   let dataBytes: UInt64
   let block: UInt64
 
@@ -194,8 +193,7 @@ public struct DurableRing: ~Copyable {
     }
     let sequence = nextSequence
     RingFormat.writeRecord(
-      filling.memory.baseAddress! + filling.used, sequence: sequence, kind: kind, flags: flags, body: body, salt: salt,
-      crc: crc)
+      filling.memory.baseAddress! + filling.used, sequence: sequence, kind: kind, flags: flags, body: body, salt: salt)
     filling.used += bytes
     filling.lastSequence = sequence
     nextSequence += 1

@@ -86,8 +86,7 @@ enum RingFormat {
   static func recordBytes(_ bodyBytes: Int) -> Int { (recordHeadBytes + bodyBytes + step - 1) & ~(step - 1) }
 
   static func writeRecord(
-    _ at: UnsafeMutableRawPointer, sequence: UInt64, kind: UInt8, flags: UInt8, body: RawSpan, salt: UInt32,
-    crc: borrowing Crc32c
+    _ at: UnsafeMutableRawPointer, sequence: UInt64, kind: UInt8, flags: UInt8, body: RawSpan, salt: UInt32
   ) {
     at.put(recordMagic, 0)
     at.put(sequence, 8)
@@ -101,12 +100,12 @@ enum RingFormat {
     let end = recordHeadBytes + body.byteCount
     let padded = recordBytes(body.byteCount)
     if padded > end { (at + end).initializeMemory(as: UInt8.self, repeating: 0, count: padded - end) }
-    at.put(crc.checksum(UnsafeRawPointer(at + 8), end - 8, seed: salt), 4)
+    at.put(Crc32c.checksum(UnsafeRawPointer(at + 8), end - 8, seed: salt), 4)
   }
 
   /// What lies at `at`, of which `available` bytes may be looked at.
   static func findRecord(
-    _ at: UnsafeRawPointer, available: Int, bodyLimit: Int, salt: UInt32, crc: borrowing Crc32c
+    _ at: UnsafeRawPointer, available: Int, bodyLimit: Int, salt: UInt32
   ) -> FoundThing {
     guard available >= recordHeadBytes, at.big(0, UInt32.self) == recordMagic else { return .nothing }
     let sequence = at.big(8, UInt64.self)
@@ -114,7 +113,7 @@ enum RingFormat {
     guard length <= UInt32(bodyLimit), at.big(22, UInt16.self) == 0 else { return .damaged(sequence: sequence) }
     let bytes = recordBytes(Int(length))
     guard bytes <= available else { return .cut(bytes: bytes, sequence: sequence) }
-    let sum = crc.checksum(at + 8, recordHeadBytes - 8 + Int(length), seed: salt)
+    let sum = Crc32c.checksum(at + 8, recordHeadBytes - 8 + Int(length), seed: salt)
     guard sum == at.big(4, UInt32.self) else { return .damaged(sequence: sequence) }
     return .record(
       FoundRecord(
@@ -141,9 +140,9 @@ struct RingHead: Equatable {
   }
 
   /// Nil when it is none, or a damaged one.
-  init?(reading at: UnsafeRawPointer, crc: borrowing Crc32c) {
+  init?(reading at: UnsafeRawPointer) {
     guard at.big(0, UInt64.self) == RingFormat.headMagic, at.big(8, UInt32.self) == RingFormat.version,
-      at.big(36, UInt32.self) == crc.checksum(at, 36)
+      at.big(36, UInt32.self) == Crc32c.checksum(at, 36)
     else { return nil }
     fileBytes = at.big(12, UInt32.self)
     blockBytes = at.big(16, UInt32.self)
@@ -152,7 +151,7 @@ struct RingHead: Equatable {
     salt = at.big(32, UInt32.self)
   }
 
-  func write(_ at: UnsafeMutableRawPointer, crc: borrowing Crc32c) {
+  func write(_ at: UnsafeMutableRawPointer) {
     at.put(RingFormat.headMagic, 0)
     at.put(RingFormat.version, 8)
     at.put(fileBytes, 12)
@@ -160,7 +159,7 @@ struct RingHead: Equatable {
     at.put(slotBytes, 20)
     at.put(stream, 24)
     at.put(salt, 32)
-    at.put(crc.checksum(UnsafeRawPointer(at), 36), 36)
+    at.put(Crc32c.checksum(UnsafeRawPointer(at), 36), 36)
   }
 }
 
@@ -187,12 +186,12 @@ struct RingSlot: Equatable {
     userBytes = 0
   }
 
-  init?(reading at: UnsafeRawPointer, slotBytes: Int, crc: borrowing Crc32c) {
+  init?(reading at: UnsafeRawPointer, slotBytes: Int) {
     guard at.big(0, UInt64.self) == RingFormat.slotMagic else { return nil }
     let length = at.big(52, UInt32.self)
     guard length <= UInt32(slotBytes - RingFormat.slotFixedBytes) else { return nil }
     let end = slotBytes - 4
-    guard at.big(end, UInt32.self) == crc.checksum(at, end) else { return nil }
+    guard at.big(end, UInt32.self) == Crc32c.checksum(at, end) else { return nil }
     serial = at.big(8, UInt64.self)
     tailSequence = at.big(16, UInt64.self)
     tailPosition = at.big(24, UInt64.self)
@@ -203,7 +202,7 @@ struct RingSlot: Equatable {
   }
 
   /// The owner's bytes are in place already.
-  func write(_ at: UnsafeMutableRawPointer, slotBytes: Int, crc: borrowing Crc32c) {
+  func write(_ at: UnsafeMutableRawPointer, slotBytes: Int) {
     at.put(RingFormat.slotMagic, 0)
     at.put(serial, 8)
     at.put(tailSequence, 16)
@@ -215,6 +214,6 @@ struct RingSlot: Equatable {
     let used = RingFormat.slotHeadBytes + userBytes
     let end = slotBytes - 4
     (at + used).initializeMemory(as: UInt8.self, repeating: 0, count: end - used)
-    at.put(crc.checksum(UnsafeRawPointer(at), end), end)
+    at.put(Crc32c.checksum(UnsafeRawPointer(at), end), end)
   }
 }

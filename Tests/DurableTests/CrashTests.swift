@@ -10,19 +10,21 @@ import Testing
   static let isDeep = ProcessInfo.processInfo.environment["SKYNOD_DEEP"] != nil
   static let depth = Int(ProcessInfo.processInfo.environment["SKYNOD_DEPTH"] ?? "") ?? (isDeep ? 7 : 6)
 
-  private static func perform(_ step: Step, _ rig: RingRig) {
+  /// False when there was nothing to do: the sequence is the same as the shorter one without this step.
+  private static func perform(_ step: Step, _ rig: RingRig) -> Bool {
     switch step {
-    case .small: rig.append(40)
-    case .large: rig.append(700)
-    case .commit: rig.commit()
-    case .consume: rig.deliverAndConsume()
+    case .small: _ = rig.append(40)
+    case .large: _ = rig.append(700)
+    case .commit: return rig.commit()
+    case .consume: return rig.deliverAndConsume()
     case .checkpoint: rig.checkpoint()
     case .restart: rig.restart()
     }
+    return true
   }
 
   /// How the ring begins: new; with its head near the end of the lap; nearly full of what is not consumed.
-  private static func start(_ which: Int) -> RingRig {
+  private static func makeStart(_ which: Int) -> RingRig {
     let rig = RingRig(FaultyStore(bytes: Int(RingRig.tiny().fileBytes)))
     switch which {
     case 1:
@@ -55,44 +57,55 @@ import Testing
     var sequences = 0
     var crashes = 0
     var images = 0
-    var redelivered = 0
   }
 
   private static func explore(_ which: Int, depth: Int, first: Step, _ count: Count) -> String? {
     var known = Set<Memory>()
     let steps = Step.allCases
+    let begin = makeStart(which)
     for length in 1...depth {
       var choice = [Int](repeating: 0, count: length)
       choice[0] = steps.firstIndex(of: first)!
       repeat {
-        count.sequences += 1
-        let rig = start(which)
-        for i in 0..<(length - 1) { perform(steps[choice[i]], rig) }
-        var failure: String?
-        func cut() {
-          count.crashes += 1
-          rig.store.everyImage { image in
-            let memory = Memory(
-              image: image, acknowledged: rig.promises.acknowledged, arrived: rig.promises.arrived,
-              appended: rig.promises.appended)
-            guard failure == nil, known.insert(memory).inserted else { return }
-            count.images += 1
-            failure = image.verify(rig.promises, rig.parameters, now: rig.now)
-            if failure == nil, isDeep { failure = cutAgain(image, rig) }
-          }
+        let rig = RingRig(FaultyStore(disk: begin.store.disk), promises: begin.promises, now: begin.now)
+        if let idle = (0..<(length - 1)).first(where: { !perform(steps[choice[$0]], rig) }) {
+          // All that begin so are done with.
+          for i in (idle + 1)..<length { choice[i] = steps.count - 1 }
+          continue
         }
-        rig.store.atCrashPoint = cut
-        perform(steps[choice[length - 1]], rig)
-        rig.store.atCrashPoint = nil
-        cut()
-        rig.check()
-        count.redelivered += rig.promises.redelivered
-        if let failure = failure ?? rig.problem {
+        count.sequences += 1
+        let failure = cutEverywhere(steps[choice[length - 1]], rig, &known, count)
+        if let failure {
           return "start \(which), \(choice.map { "\(steps[$0])" }.joined(separator: " ")): \(failure)"
         }
       } while advance(&choice, steps.count)
     }
     return nil
+  }
+
+  /// Performs the last step and cuts the power wherever it can go meanwhile, and after it.
+  private static func cutEverywhere(_ last: Step, _ rig: RingRig, _ known: inout Set<Memory>, _ count: Count) -> String? {
+    var failure: String?
+    var seen = known
+    known = []
+    rig.store.atCrashPoint = {
+      count.crashes += 1
+      rig.store.everyImage { image in
+        let memory = Memory(
+          image: image, acknowledged: rig.promises.acknowledged, arrived: rig.promises.arrived,
+          appended: rig.promises.appended)
+        guard failure == nil, seen.insert(memory).inserted else { return }
+        count.images += 1
+        failure = image.verify(rig.promises, rig.parameters, now: rig.now)
+        if failure == nil, isDeep { failure = cutAgain(image, rig) }
+      }
+    }
+    _ = perform(last, rig)
+    rig.store.atCrashPoint?()
+    rig.store.atCrashPoint = nil
+    rig.check()
+    known = seen
+    return failure ?? rig.problem
   }
 
   /// The power goes again while the ring is opened.
@@ -123,9 +136,9 @@ import Testing
     let count = Count()
     let failure = CrashTests.explore(start, depth: CrashTests.depth, first: first, count)
     #expect(failure == nil)
-    #expect(count.sequences >= (1...6).reduce(0) { sum, n in sum + Int(pow(6, Double(n - 1))) })
+    #expect(count.sequences > 1 && count.images > 100)
     print(
-      "crash points: start \(start), first \(first): \(count.sequences) sequences, \(count.crashes) crash points, "
+      "crash points: start \(start), first \(first): \(count.sequences) sequences that differ, \(count.crashes) crash points, "
         + "\(count.images) different states after them")
   }
 }

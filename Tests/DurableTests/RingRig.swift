@@ -15,6 +15,7 @@ struct Promises {
   var arrived: Set<UInt64> = []
   var newest: [UInt64: UInt64] = [:]
   var redelivered = 0
+  var opens: UInt64 = 0
 
   /// What must never happen happened.
   mutating func receive(_ offer: RingOffer, id: UInt64) -> String? {
@@ -55,8 +56,6 @@ final class RingRig {
     return parameters
   }
 
-  static let fresh = DurableRing.Fresh(stream: 0x1111, memoryStream: 0x2222, salt: 0x5A5A_1234)
-
   init(_ store: FaultyStore, _ parameters: RingParameters = tiny(), promises: Promises = Promises(), now: Instant = .init(ms: 1)) {
     self.store = store
     self.parameters = parameters
@@ -68,15 +67,16 @@ final class RingRig {
 
   private func open() {
     let at = now
+    promises.opens += 1
     ring.open(
-      store, RingRig.fresh, now: now,
-      restore: { [self] in _ = window.decode($0, crc: $1, now: at) },
+      store, .init(stream: 0x1111, memoryStream: 0x2222 + promises.opens, salt: 0x5A5A_1234), now: now,
+      restore: { [self] in _ = window.decode($0, now: at) },
       visit: { [self] _, body in window.insert(source: 1, sequence: RingRig.id(body), now: at) },
-      user: { [self] in encode($0, $1) })
+      user: { [self] in encode($0) })
   }
 
-  private func encode(_ memory: UnsafeMutableRawBufferPointer, _ crc: borrowing Crc32c) -> Int {
-    window.encode(into: memory, crc: crc)
+  private func encode(_ memory: UnsafeMutableRawBufferPointer) -> Int {
+    window.encode(into: memory)
     return DuplicateWindow<1>.encodedBytes
   }
 
@@ -113,7 +113,7 @@ final class RingRig {
   /// Does what the ring wants written, once. False when it wants nothing.
   @discardableResult
   func write() -> Bool {
-    guard let wanted = ring.pollWrite(now: now, user: { [self] in encode($0, $1) }) else { return false }
+    guard let wanted = ring.pollWrite(now: now, user: { [self] in encode($0) }) else { return false }
     var error: Int32 = 0
     var batchStored = false
     if !wanted.batch.isEmpty {
@@ -137,9 +137,10 @@ final class RingRig {
     }
   }
 
-  func commit() {
+  @discardableResult
+  func commit() -> Bool {
     now = now + parameters.gatherMs
-    write()
+    return write()
   }
 
   func checkpoint() {
