@@ -68,7 +68,7 @@ var targets: [Target] = [
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
-    name: "skyprobe", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    name: "skyprobe", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
 ]
 var dependencies: [Package.Dependency] = []
@@ -102,7 +102,13 @@ if !embedded && fuzzer == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
-    .executableTarget(name: "skybench", swiftSettings: common),
+    .executableTarget(
+      name: "skybench",
+      dependencies: [
+        "Bounded", "Durable", "Wire", "Platform",
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),

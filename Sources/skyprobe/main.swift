@@ -4,6 +4,7 @@
 //   skyprobe resolve NAME [DEADLINE_MS]          addresses, one a line, or the error's token
 //   skyprobe serve ADDRESS PORT                  a TLS server that echoes; prints its port and pin
 //   skyprobe dial NAME PORT PIN [TIMES [KIB]]    connects TIMES times, echoes KIB KiB each time
+//   skyprobe ring append|drain|idle PATH [N]     the ring file (RingProbe.swift)
 //
 // Ends with 0, or with the error's number.
 import Bounded
@@ -193,6 +194,8 @@ do throws(ErrorCode) {
     try serve(words)
   } else if command.bytes.elementsEqual("dial") {
     try dial(words)
+  } else if command.bytes.elementsEqual("ring") {
+    try ring(words)
   } else {
     throw ErrorCode.usage
   }

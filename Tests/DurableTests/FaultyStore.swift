@@ -91,10 +91,14 @@ final class FaultyStore: BlockStore {
     var image = disk
     for ((index, bytes), fate) in zip(pending, fates) {
       let at = index * FaultyStore.sector
+      if fate == .old { continue }
+      if fate == .new {
+        image.replaceSubrange(at..<(at + FaultyStore.sector), with: bytes)
+        continue
+      }
       for i in 0..<FaultyStore.sector {
         switch fate {
-        case .old: break
-        case .new: image[at + i] = bytes[i]
+        case .old, .new: break
         // Within a record's head, and within its body.
         case .tornEarly: if i < 12 { image[at + i] = bytes[i] }
         case .tornLate: if i < 264 { image[at + i] = bytes[i] }
