@@ -56,10 +56,11 @@ var hostLinks: [LinkerSetting] {
 var targets: [Target] = [
   .target(name: "CSky", cSettings: cSettings),
   .target(name: "Bounded", swiftSettings: board),
+  .target(name: "Durable", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
-  .target(name: "Platform", dependencies: ["CSky", "Bounded", "Wire"], swiftSettings: board),
+  .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
     name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
@@ -67,7 +68,7 @@ var targets: [Target] = [
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
-    name: "skyprobe", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    name: "skyprobe", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
 ]
 var dependencies: [Package.Dependency] = []
@@ -101,7 +102,13 @@ if !embedded && fuzzer == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
-    .executableTarget(name: "skybench", swiftSettings: common),
+    .executableTarget(
+      name: "skybench",
+      dependencies: [
+        "Bounded", "Durable", "Wire", "Platform",
+        .product(name: "GRDB", package: "GRDB.swift"),
+      ],
+      swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -112,12 +119,16 @@ if !embedded && fuzzer == nil {
       name: "SystemdOracle", path: "Tests/SystemdOracle",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])], linkerSettings: [.linkedLibrary("systemd")]),
     .testTarget(
+      name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
+    .testTarget(
+      name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
+    .testTarget(
       name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
     .testTarget(
       name: "CryptoTests", dependencies: ["CSky", "Bounded", "SkyCrypto"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
-      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "SystemdOracle"],
+      name: "PlatformTests", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform", "SystemdOracle"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "NodeTests",
@@ -132,7 +143,8 @@ if let fuzzer {
   targets += [
     .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
     .executableTarget(
-      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Wire", "SkyCrypto", "Node"], path: "Tests/Fuzz/skyfuzz",
+      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node"],
+      path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,
       linkerSettings: hostLinks + [.linkedLibrary("stdc++"), .unsafeFlags(["-sanitize=address", fuzzer])]),
   ]

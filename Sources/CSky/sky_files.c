@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sky_files_internal.h"
 #include "sky_os.h"
 
 // MARK: Descriptors handed over by systemd
@@ -82,7 +83,7 @@ static int write_all(int fd, const char *bytes, size_t n) {
   return 0;
 }
 
-static int sync_directory_of(const char *path) {
+int sky_directory_sync_of(const char *path) {
   char directory[512];
   const char *slash = strrchr(path, '/');
   size_t length = slash ? (size_t)(slash - path) : 0;
@@ -114,7 +115,7 @@ int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode)
     unlink(temporary);
     return result;
   }
-  return sync_directory_of(path);
+  return sky_directory_sync_of(path);
 }
 
 int sky_file_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }

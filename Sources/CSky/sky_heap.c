@@ -1,7 +1,7 @@
 // malloc for the static board programs. glibc's manual allows a program to define the family
 // itself ("Replacing malloc"); everything linked in then shares this arena: Swift's objects,
-// mbedTLS, c-ares, libc. First fit over an address-ordered free list with coalescing. The programs
-// are single-threaded, so there is no lock.
+// mbedTLS, c-ares, libc. First fit over an address-ordered free list with coalescing. There is no
+// lock: only the main thread may use it, and a worker that does stops the program.
 #include "sky_heap.h"
 
 #ifdef SKY_FIXED_HEAP
@@ -35,6 +35,12 @@ static void heap_init(void) {
   ready = true;
 }
 
+static _Thread_local bool is_forbidden;
+void sky_heap_forbid(void) { is_forbidden = true; }
+static inline void check_thread(void) {
+  if (is_forbidden) __builtin_trap();
+}
+
 static void *refuse(void) {
   counts.refusals++;
   errno = ENOMEM;
@@ -48,6 +54,7 @@ static void note_use(size_t size) {
 }
 
 static void *take(size_t bytes) {
+  check_thread();
   if (!ready) heap_init();
   if (bytes > SKY_HEAP_BYTES) return refuse();
   size_t need = (bytes + sizeof(block) + UNIT - 1) & ~(size_t)(UNIT - 1);
@@ -114,6 +121,7 @@ void *malloc(size_t bytes) { return take(bytes); }
 
 void free(void *p) {
   if (!p) return;
+  check_thread();
   block *b = (block *)p - 1;
   if (b->next != b) __builtin_trap();  // a double or wild free: stop at once
   counts.frees++;
@@ -131,6 +139,7 @@ void *calloc(size_t n, size_t each) {
 
 void *realloc(void *p, size_t bytes) {
   if (!p) return take(bytes);
+  check_thread();
   block *b = (block *)p - 1;
   size_t room = b->size - sizeof(block);
   if (bytes <= room) return p;
@@ -168,4 +177,5 @@ void sky_code_release(void) {
 #else
 sky_heap_counts sky_heap_read(void) { return (sky_heap_counts){0}; }
 void sky_code_release(void) {}
+void sky_heap_forbid(void) {}
 #endif

@@ -23,6 +23,8 @@ let benchmarks = [
   Benchmark(name: "wakeups", summary: "how often the idle node wakes the processor (4 min)", run: Wakeups.run),
   Benchmark(name: "handshake", summary: "processor time of one handshake on the node (1 min)", run: Handshake.run),
   Benchmark(name: "hub", summary: "1,000 nodes on one hub: time, memory, processor (3 min)", run: HubLoad.run),
+  Benchmark(
+    name: "ring", summary: "the ring file, beside SQLite: messages, wear, recovery, stalls (1 min)", run: RingBench.run),
 ]
 
 func usage() -> Never {

@@ -5,6 +5,7 @@
 //                                                error how often the loop turned meanwhile
 //   skyprobe serve ADDRESS PORT                  a TLS server that echoes; prints its port and pin
 //   skyprobe dial NAME PORT PIN [TIMES [KIB]]    connects TIMES times, echoes KIB KiB each time
+//   skyprobe ring append|drain|idle PATH [N]     the ring file (RingProbe.swift)
 //
 // Ends with 0, or with the error's number.
 import Bounded
@@ -192,6 +193,8 @@ do throws(ErrorCode) {
     try serve(words)
   } else if command.bytes.elementsEqual("dial") {
     try dial(words)
+  } else if command.bytes.elementsEqual("ring") {
+    try ring(words)
   } else {
     throw ErrorCode.usage
   }

@@ -16,6 +16,9 @@ typedef struct {
 
 /// Counts since the program started. All zero in the regular flavour, which keeps the host's malloc.
 sky_heap_counts sky_heap_read(void);
+/// The calling thread may not use the heap from now on: the arena has no lock. A board program that
+/// breaks this stops at once; in the regular flavour nothing is checked.
+void sky_heap_forbid(void);
 
 /// Lets go of the program's own code and constants: they leave this process's page tables and come back from
 /// the page cache, or the card, where they are needed again. For the moment after a link has come up, when
