@@ -56,6 +56,7 @@ var hostLinks: [LinkerSetting] {
 var targets: [Target] = [
   .target(name: "CSky", cSettings: cSettings),
   .target(name: "Bounded", swiftSettings: board),
+  .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
@@ -86,10 +87,11 @@ if !embedded && fuzzer == nil {
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),
+    .target(name: "LexiconBuilder", dependencies: ["Bounded", "Lexicon"], swiftSettings: common),
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Bounded", "Wire",
+        "Hub", "Bounded", "Wire", "Lexicon", "LexiconBuilder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -105,6 +107,8 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "LexiconTests", dependencies: ["Bounded", "Lexicon", "LexiconBuilder"], swiftSettings: common),
     .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     .testTarget(
