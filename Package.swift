@@ -103,7 +103,8 @@ if !embedded && fuzzer == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
-    .executableTarget(name: "skybench", swiftSettings: common),
+    .executableTarget(
+      name: "skybench", dependencies: ["Bounded", "Lexicon", "LexiconBuilder"], swiftSettings: common),
     .testTarget(
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),

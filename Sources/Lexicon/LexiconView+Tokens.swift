@@ -169,8 +169,8 @@ extension LexiconView {
     return sum.value
   }
 
-  /// Reads the whole file: every section's and every leaf's checksum, and that the leaf map and the leaves
-  /// agree. For files that have just arrived.
+  /// Reads the whole file: every section's and every leaf's checksum, that the leaf map and the leaves agree,
+  /// and that every word and every point leads back to its token. For files that have just arrived.
   public func verify() throws(LexiconError) {
     for section in Section.allCases where Checksum.of(bytes(of: section)) != header[section].checksum {
       throw .damagedSection
@@ -182,6 +182,13 @@ extension LexiconView {
         leafChecksum(local) == leaf.checksum
       else { throw .damagedLeaf }
       previous = leaf.leaf
+    }
+    var text = WordText()
+    for index in 0..<tokenCount {
+      let count = read(index, &text)
+      guard count > 0, self.index(of: text.span.extracting(0..<count)) == index,
+        let id = id(atIndex: index), let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
+      else { throw .damagedLeaf }
     }
   }
 }

@@ -124,14 +124,19 @@ extension Contents {
       }
       leaves.append(Leaf(number: entry.leaf, locale: entry.locale, version: entry.version, tokens: tokens))
     }
+    var sectors: [SectorEntry] = []
+    for number in 0..<view.sectorCount {
+      guard let sector = view.sector(number) else { throw BuildError("the dictionary's sectors cannot be read") }
+      sectors.append(
+        SectorEntry(name: sector.name.string, domain: sector.domain.string, quadrant: sector.quadrant))
+    }
+    var locales: [String] = []
+    for number in 0..<view.localeCount {
+      guard let locale = view.locale(number) else { throw BuildError("the dictionary's locales cannot be read") }
+      locales.append(locale.string)
+    }
     self.init(
-      leaves: leaves,
-      sectors: (0..<view.sectorCount).compactMap { number in
-        view.sector(number).map {
-          SectorEntry(name: $0.name.string, domain: $0.domain.string, quadrant: $0.quadrant)
-        }
-      },
-      locales: (0..<view.localeCount).compactMap { view.locale($0)?.string },
+      leaves: leaves, sectors: sectors, locales: locales,
       about: view.about.string, generation: view.header.generation, leafSpace: Int(view.header.leafSpace))
   }
 

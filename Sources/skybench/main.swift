@@ -23,6 +23,12 @@ let benchmarks = [
   Benchmark(name: "wakeups", summary: "how often the idle node wakes the processor (4 min)", run: Wakeups.run),
   Benchmark(name: "handshake", summary: "processor time of one handshake on the node (1 min)", run: Handshake.run),
   Benchmark(name: "hub", summary: "1,000 nodes on one hub: time, memory, processor (3 min)", run: HubLoad.run),
+  Benchmark(
+    name: "lexicon", summary: "the dictionary beside five others: size, hits, misses, pages (3 min)",
+    run: LexiconSpeed.run),
+  Benchmark(
+    name: "encode", summary: "encoding and decoding text beside sentencepiece and tiktoken (3 min)",
+    run: EncodeSpeed.run),
 ]
 
 func usage() -> Never {

@@ -11,11 +11,16 @@ enum Sample {
       "the", "of", "and", "a", "to", "in", "hello", "world", "don't", "moon", "don", "grün", "straße", "éclair",
       "привет", "мир", "λόγος", "世界", "世", "file", "name", "http", "i", "ice cream", "antidisestablishmentarianism",
     ]
-    words += (0..<12_000).map { "word\(String($0, radix: 26, uppercase: false).map { $0.isNumber ? Character(UnicodeScalar(103 + $0.wholeNumberValue!)!) : $0 }.map(String.init).joined())x" }
+    words += (0..<12_000).map { "word" + letters($0) }
     words += (0..<200).map { String(repeating: "lång", count: 9) + "\($0)" }
     var seen = Set<String>()
     return words.filter { seen.insert($0).inserted }
   }()
+
+  /// A number in base 20, `a` to `t`.
+  private static func letters(_ number: Int) -> String {
+    String(number, radix: 20).utf8.map { String(UnicodeScalar($0 < 0x3A ? $0 + 0x31 : $0 + 10)) }.joined()
+  }
 
   static func list(_ words: [String]) -> String {
     "# A list for tests.\n# Licence: none needed.\n"
@@ -44,7 +49,7 @@ struct SplitMix: RandomNumberGenerator {
 }
 
 func encode(_ input: [UInt8], _ view: borrowing LexiconView, chunk: Int? = nil) -> [UInt8] {
-  let encoder = Encoder(view)
+  let encoder = Encoder(copy view)
   var stream: [UInt8] = []
   var at = 0
   var window = chunk ?? input.count
@@ -62,8 +67,10 @@ func encode(_ input: [UInt8], _ view: borrowing LexiconView, chunk: Int? = nil) 
   }
 }
 
-func decode(_ stream: [UInt8], _ view: borrowing LexiconView, room: Int = 4_096, chunk: Int? = nil) throws -> [UInt8] {
-  let decoder = Decoder(view)
+func decode(
+  _ stream: [UInt8], _ view: borrowing LexiconView, room: Int = 4_096, chunk: Int? = nil
+) throws(LexiconError) -> [UInt8] {
+  let decoder = Decoder(copy view)
   var bytes: [UInt8] = []
   var at = 0
   let out = UnsafeMutableRawBufferPointer.allocate(byteCount: room, alignment: 16)
@@ -71,9 +78,8 @@ func decode(_ stream: [UInt8], _ view: borrowing LexiconView, room: Int = 4_096,
   var window = chunk ?? stream.count
   while at < stream.count {
     let end = min(stream.count, at + window)
-    let step = try stream[at..<end].withUnsafeBytes {
-      try decoder.decode(RawSpan(_unsafeBytes: $0), isLast: end == stream.count, into: out)
-    }
+    let isLast = end == stream.count
+    let step = try decoder.decode(stream.span.bytes.extracting(at..<end), isLast: isLast, into: out)
     bytes += out[0..<step.written]
     at += step.consumed
     window = step.consumed == 0 ? window + 1 : (chunk ?? stream.count)
