@@ -68,6 +68,9 @@ var targets: [Target] = [
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
+    name: "lexprobe", dependencies: ["CSky", "Bounded", "Lexicon"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
     name: "skyprobe", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
 ]
@@ -127,8 +130,10 @@ if !embedded && fuzzer == nil {
 if let fuzzer {
   targets += [
     .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    .target(name: "LexiconBuilder", dependencies: ["Bounded", "Lexicon"], swiftSettings: common),
     .executableTarget(
-      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Wire", "SkyCrypto", "Node"], path: "Tests/Fuzz/skyfuzz",
+      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder"],
+      path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,
       linkerSettings: hostLinks + [.linkedLibrary("stdc++"), .unsafeFlags(["-sanitize=address", fuzzer])]),
   ]

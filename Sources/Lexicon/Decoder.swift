@@ -20,6 +20,14 @@ public struct Decoder: ~Escapable {
     var out = base
     let stop = base + (output.count - Self.outputMinimum)
     while !reader.isAtEnd, out <= stop {
+      // What most of a text is: a word in lower case behind a space, in two bytes.
+      if let id = reader.nextShortWord() {
+        out.storeBytes(of: 0x20, as: UInt8.self)
+        let count = lexicon.read(lexicon.index(ofId: id), out + 1)
+        guard count > 0 else { throw .unknownToken }
+        out += 1 &+ count
+        continue
+      }
       let item: StreamItem
       do throws(LexiconError) {
         item = try reader.next()

@@ -33,7 +33,7 @@ extension LexiconView {
   @inline(__always) public func index(ofId id: UInt32) -> Int {
     let leaf = id &>> 8
     guard leaf < header.leafSpace else { return -1 }
-    let local = file.u16(Int(header[.leafMap].offset) &+ 2 &* Int(leaf))
+    let local = file.u16(leafMap &+ 2 &* Int(leaf))
     let index = Int(local) &* Layout.leafTokens &+ Int(id & 255)
     return local != Layout.absentLeaf && index < Int(header.tokenCount) ? index : -1
   }
@@ -42,7 +42,7 @@ extension LexiconView {
   @inline(__always) public func id(atIndex index: Int) -> UInt32? {
     guard index >= 0, index < Int(header.tokenCount) else { return nil }
     // leafCount is tokenCount / 256, rounded up.
-    let entry = Int(header[.leaves].offset) &+ Layout.leafEntryBytes &* (index &>> 8)
+    let entry = leaves &+ Layout.leafEntryBytes &* (index &>> 8)
     return UInt32(file.u16(entry)) &<< 8 | UInt32(truncatingIfNeeded: index & 255)
   }
 
@@ -147,7 +147,7 @@ extension LexiconView {
 
   public func leaf(_ local: Int) -> LeafEntry? {
     guard local >= 0, local < Int(header.leafCount) else { return nil }
-    let at = Int(header[.leaves].offset) + Layout.leafEntryBytes * local
+    let at = leaves + Layout.leafEntryBytes * local
     return LeafEntry(
       leaf: file.u16(at), locale: file.u8(at + 2), version: file.u32(at + 4), checksum: file.u32(at + 8))
   }

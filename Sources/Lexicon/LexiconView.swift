@@ -17,6 +17,8 @@ public struct LexiconView: ~Escapable {
   /// First byte behind the strings' padding.
   private let stringsEnd: Int
   private let symbols: Int
+  let leafMap: Int
+  let leaves: Int
 
   @_lifetime(copy file)
   public init(_ file: RawSpan) throws(LexiconError) {
@@ -28,6 +30,8 @@ public struct LexiconView: ~Escapable {
     strings = Int(header[.strings].offset)
     stringsEnd = strings + Int(header[.strings].sizeBytes)
     symbols = Int(header[.symbols].offset)
+    leafMap = Int(header[.leafMap].offset)
+    leaves = Int(header[.leaves].offset)
   }
 
   /// Words in the file, without the 256 bytes.

@@ -114,6 +114,17 @@ public struct StreamReader: ~Escapable {
     return try other(lead, left)
   }
 
+  /// The id, when the next item is a word in lower case behind a space that takes two bytes; else nothing
+  /// happens.
+  @inline(__always) mutating func nextShortWord() -> UInt32? {
+    guard stream.byteCount &- offset >= 2 else { return nil }
+    let lead = stream.u8(offset)
+    guard lead < StreamCode.wordThree else { return nil }
+    let id = UInt32(lead) &<< 8 | UInt32(stream.u8(offset &+ 1))
+    offset &+= 2
+    return id &+ StreamCode.firstWord
+  }
+
   /// `10 cc s ppp`: case, space, and the upper bits of 19; case 3 says that the case is in the next byte.
   @inline(__always) private mutating func longWord(_ lead: UInt8, _ left: Int) throws(LexiconError) -> StreamItem {
     guard left >= 3 else { throw .truncatedStream }
