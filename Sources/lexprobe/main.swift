@@ -17,9 +17,10 @@ func fail(_ text: StaticString, _ status: Int32) -> Never {
 }
 
 let piece = 16_384
-let input = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
-let stream = UnsafeMutableRawBufferPointer.allocate(byteCount: Encoder.bound(piece), alignment: 16)
-let output = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
+/// Made once: the probe shows that nothing else is needed.
+nonisolated(unsafe) let input = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
+nonisolated(unsafe) let stream = UnsafeMutableRawBufferPointer.allocate(byteCount: Encoder.bound(piece), alignment: 16)
+nonisolated(unsafe) let output = UnsafeMutableRawBufferPointer.allocate(byteCount: piece, alignment: 16)
 
 /// Reads until `room` is full or the input ends. Nil on an error.
 func fill(_ descriptor: Int32, _ room: UnsafeMutableRawBufferPointer) -> Int? {
@@ -47,7 +48,8 @@ func span(_ bytes: UnsafeMutableRawBufferPointer, _ range: Range<Int>) -> Unsafe
 }
 
 /// Encodes a file's bytes in pieces, decodes them in pieces, compares. Returns the size of the encoded stream.
-func roundTrip(_ file: RawSpan, _ view: borrowing LexiconView) -> Int? {
+func roundTrip(_ start: UnsafeRawPointer, _ size: Int, _ view: borrowing LexiconView) -> Int? {
+  let file = RawSpan(_unsafeStart: start, byteCount: size)
   let encoder = Encoder(copy view)
   let decoder = Decoder(copy view)
   var at = 0
@@ -103,8 +105,7 @@ func roundTripAll(_ view: borrowing LexiconView) {
       }
       // Not a file, empty, or gone.
       guard let start else { continue }
-      let file = RawSpan(_unsafeStart: start, byteCount: size)
-      guard let sum = roundTrip(file, view) else {
+      guard let sum = roundTrip(start, size, view) else {
         text.append("does not come back: ")
         var k = 0
         while path[k] != 0 {
@@ -132,9 +133,11 @@ func roundTripAll(_ view: borrowing LexiconView) {
 }
 
 /// Standard input to standard output: the rest that was not consumed moves to the front.
-func pump(
-  _ source: UnsafeMutableRawBufferPointer, _ target: UnsafeMutableRawBufferPointer, _ step: (RawSpan, Bool) -> Progress?
-) {
+func pump(_ view: borrowing LexiconView, decodes: Bool) {
+  let encoder = Encoder(copy view)
+  let decoder = Decoder(copy view)
+  let source = decodes ? stream : input
+  let target = decodes ? output : stream
   var held = 0
   while true {
     let rest = UnsafeMutableRawBufferPointer(rebasing: source[held...])
@@ -143,26 +146,30 @@ func pump(
     held += count
     var from = 0
     while from < held {
-      guard let done = step(RawSpan(_unsafeBytes: span(source, from..<held)), isLast) else {
-        fail("the input cannot be decoded", 1)
-      }
+      let bytes = RawSpan(_unsafeBytes: span(source, from..<held))
+      let step =
+        decodes
+        ? try? decoder.decode(bytes, isLast: isLast, into: target)
+        : encoder.encode(bytes, isLast: isLast, into: target)
+      guard let done = step else { fail("the input cannot be decoded", 1) }
       if done.consumed == 0, done.written == 0 { break }
       send(target, done.written)
       from += done.consumed
     }
     source.baseAddress!.copyMemory(from: source.baseAddress! + from, byteCount: held - from)
     held -= from
-    if isLast { return held == 0 ? () : fail("the input ends in the middle", 1) }
+    if isLast {
+      if held > 0 { fail("the input ends in the middle", 1) }
+      return
+    }
   }
 }
 
-/// The words of the command line, each with a zero behind it.
-var words = ByteQueue(capacity: 4_096)
-words.appendInPlace(upTo: 4_096) { room in max(0, sky_file_read("/proc/self/cmdline", room.baseAddress, room.count)) }
-func word(_ number: Int) -> Range<Int> {
+/// The word of the command line with this number; a zero is behind it.
+func word(_ number: Int, of line: RawSpan) -> Range<Int> {
   var start = 0
   var seen = 0
-  for i in 0..<words.count where words.bytes[i] == 0 {
+  for i in 0..<line.byteCount where line[i] == 0 {
     if seen == number { return start..<i }
     seen += 1
     start = i + 1
@@ -170,29 +177,37 @@ func word(_ number: Int) -> Range<Int> {
   return 0..<0
 }
 
-let command = word(2)
-guard !command.isEmpty else { fail("usage: lexprobe DICTIONARY verify|roundtrip|encode|decode", 64) }
-var size = 0
-let dictionary = words.withMutableBytes { bytes in
-  sky_file_map(bytes.baseAddress!.advanced(by: word(1).lowerBound).assumingMemoryBound(to: CChar.self), &size)
-}
-guard let dictionary else { fail("cannot map the dictionary", 66) }
-do throws(LexiconError) {
-  let view = try LexiconView(RawSpan(_unsafeStart: dictionary, byteCount: size))
-  let name = words.bytes.extracting(command)
-  if name.elementsEqual("verify") {
+func run(_ command: RawSpan, _ start: UnsafeRawPointer, _ size: Int) throws(LexiconError) {
+  let view = try LexiconView(RawSpan(_unsafeStart: start, byteCount: size))
+  if command.elementsEqual("verify") {
     try view.verify()
-  } else if name.elementsEqual("roundtrip") {
+  } else if command.elementsEqual("roundtrip") {
     roundTripAll(view)
-  } else if name.elementsEqual("encode") {
-    let encoder = Encoder(view)
-    pump(input, stream) { encoder.encode($0, isLast: $1, into: stream) }
-  } else if name.elementsEqual("decode") {
-    let decoder = Decoder(view)
-    pump(input, output) { try? decoder.decode($0, isLast: $1, into: output) }
+  } else if command.elementsEqual("encode") {
+    pump(view, decodes: false)
+  } else if command.elementsEqual("decode") {
+    pump(view, decodes: true)
   } else {
     fail("no such command", 64)
   }
+}
+
+func start() throws(LexiconError) {
+  var line = ByteQueue(capacity: 4_096)
+  line.appendInPlace(upTo: 4_096) { max(0, sky_file_read("/proc/self/cmdline", $0.baseAddress, $0.count)) }
+  let path = word(1, of: line.bytes)
+  let command = word(2, of: line.bytes)
+  guard !command.isEmpty else { fail("usage: lexprobe DICTIONARY verify|roundtrip|encode|decode", 64) }
+  var size = 0
+  let dictionary: UnsafeRawPointer? = line.withMutableBytes { bytes in
+    sky_file_map(bytes.baseAddress!.advanced(by: path.lowerBound).assumingMemoryBound(to: CChar.self), &size)
+  }
+  guard let dictionary else { fail("cannot map the dictionary", 66) }
+  try run(line.bytes.extracting(command), dictionary, size)
+}
+
+do throws(LexiconError) {
+  try start()
 } catch {
   fail(error.sentence, 65)
 }

@@ -108,7 +108,7 @@ enum LexiconSpeed {
 
   private static func measurePeer(_ name: String, _ goals: Goals, _ queries: QuerySet, _ lab: Lab) throws -> Figures {
     let program = ProcessInfo.processInfo.environment["SKYBENCH_PEERS"] ?? "out/host/lexicon-peers"
-    let output = try lab.run([program, name, queries.prefix + ".local", queries.prefix, lab.folder.path])
+    let output = try lab.run([program, name, queries.prefix + ".words", queries.prefix, lab.folder.path])
     let fields = output.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
     guard fields.count == 7, fields[6] == 0 else { throw BenchError("\(name): \(output)") }
     return Figures(
@@ -207,16 +207,21 @@ struct QuerySet {
   let miss: QueryFile
 
   init(dictionary: String, next: String, whole: String, _ lab: Lab) throws {
-    prefix = lab.file("queries-" + (dictionary as NSString).lastPathComponent)
+    let prefix = lab.file("queries-" + (dictionary as NSString).lastPathComponent)
+    self.prefix = prefix
     let words = try Self.words(of: dictionary)
     tokens = words.count
     var generator = Shuffler(state: 42)
     let queries = 500_000
     let shuffled = words.shuffled(using: &generator)
-    // Ours by global id; the peers by their own number, which is the place in the file.
-    try QueryFile.write(words, to: prefix + ".words")
-    try QueryFile.write(words.enumerated().map { ($1.0, UInt32($0)) }, to: prefix + ".local")
-    try QueryFile.write((0..<queries).map { shuffled[$0 % shuffled.count] }, to: prefix + ".random")
+    // Ours by global id; the peers by the place in the dictionary.
+    let place = Dictionary(uniqueKeysWithValues: words.enumerated().map { ($1.1, UInt32($0)) })
+    func write(_ queries: [([UInt8], UInt32)], _ name: String) throws {
+      try QueryFile.write(queries, to: prefix + ".own." + name)
+      try QueryFile.write(queries.map { ($0.0, place[$0.1]!) }, to: prefix + "." + name)
+    }
+    try write(words, "words")
+    try write((0..<queries).map { shuffled[$0 % shuffled.count] }, "random")
     var sums: [Double] = []
     var sum = 0.0
     for rank in words.indices {
@@ -232,7 +237,7 @@ struct QuerySet {
       }
       return words[low]
     }
-    try QueryFile.write(drawn, to: prefix + ".zipf")
+    try write(drawn, "zipf")
     let held = Set(words.map(\.0))
     var absent = try Self.words(of: whole).map(\.0).filter { !held.contains($0) }
     if absent.isEmpty {
@@ -240,9 +245,9 @@ struct QuerySet {
     }
     absent.shuffle(using: &generator)
     try QueryFile.write((0..<queries).map { (absent[$0 % absent.count], 0) }, to: prefix + ".miss")
-    self.words = try QueryFile(prefix + ".words")
-    random = try QueryFile(prefix + ".random")
-    zipf = try QueryFile(prefix + ".zipf")
+    self.words = try QueryFile(prefix + ".own.words")
+    random = try QueryFile(prefix + ".own.random")
+    zipf = try QueryFile(prefix + ".own.zipf")
     miss = try QueryFile(prefix + ".miss")
   }
 
