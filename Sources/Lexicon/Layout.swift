@@ -21,8 +21,10 @@ public enum Layout {
   public static let escape: UInt8 = 255
   public static let symbolsMaximum = 255
   public static let symbolBytes = 8
-  /// 256 lengths, then 256 times 8 bytes.
-  public static let symbolSectionBytes = 256 + 256 * 8
+  /// A table of symbols: 256 lengths, then 256 times 8 bytes.
+  public static let symbolTableBytes = 256 + 256 * 8
+  /// A leaf names its table: languages compress best by their own.
+  public static let symbolTablesMaximum = 16
   /// A reader may load this much behind the last string.
   public static let stringPadding = 16
   public static let slotPadding = 1
@@ -107,6 +109,8 @@ public struct Header: Sendable {
     guard isPossible() else { throw .badSection }
   }
 
+  public var symbolTables: UInt32 { self[.symbols].sizeBytes / UInt32(Layout.symbolTableBytes) }
+
   public subscript(section: Section) -> SectionEntry { sections[section.rawValue] }
 
   private func isPossible() -> Bool {
@@ -123,7 +127,8 @@ public struct Header: Sendable {
       has(.blockOffsets, 4 * (blocks + 1)), has(.leafMap, 2 * leafSpace),
       has(.leaves, UInt32(Layout.leafEntryBytes) * leafCount), has(.metadata, 4 * tokenCount),
       has(.points, indexBytes * tokenCount),
-      has(.symbols, rawCount == tokenCount ? 0 : UInt32(Layout.symbolSectionBytes)),
+      symbolTables <= UInt32(Layout.symbolTablesMaximum),
+      has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)), (symbolTables == 0) == (rawCount == tokenCount),
       self[.strings].sizeBytes >= UInt32(Layout.stringPadding), self[.strings].sizeBytes < Layout.wideBlock
     else { return false }
     for i in 0..<sections.count {

@@ -17,6 +17,7 @@ public struct LexiconView: ~Escapable {
   /// First byte behind the strings' padding.
   private let stringsEnd: Int
   private let symbols: Int
+  private let symbolTables: Int
   let leafMap: Int
   let leaves: Int
 
@@ -30,6 +31,7 @@ public struct LexiconView: ~Escapable {
     strings = Int(header[.strings].offset)
     stringsEnd = strings + Int(header[.strings].sizeBytes)
     symbols = Int(header[.symbols].offset)
+    symbolTables = Int(header.symbolTables)
     leafMap = Int(header[.leafMap].offset)
     leaves = Int(header[.leaves].offset)
   }
@@ -54,7 +56,8 @@ public struct LexiconView: ~Escapable {
       let high = file.u64(at &+ 8) & Self.mask(length &- 8)
       return low == key.low && high == key.high ? index : -1
     }
-    return matches(at, length, key) ? index : -1
+    let table = symbolTable(index)
+    return table >= 0 && matches(at, length, key, table) ? index : -1
   }
 
   /// The index of any word, or -1.
@@ -134,7 +137,14 @@ public struct LexiconView: ~Escapable {
       }
       return length
     }
-    return expand(at, length, out)
+    let table = symbolTable(index)
+    return table >= 0 ? expand(at, length, table, out) : 0
+  }
+
+  /// Where the symbols of a compressed token's leaf are; -1 when the leaf names a table that is not there.
+  @inline(__always) private func symbolTable(_ index: Int) -> Int {
+    let number = Int(file.u8(leaves &+ Layout.leafEntryBytes &* (index &>> 8) &+ 3))
+    return number < symbolTables ? symbols &+ Layout.symbolTableBytes &* number : -1
   }
 
   func read(_ index: Int, _ text: inout WordText) -> Int {
@@ -142,7 +152,7 @@ public struct LexiconView: ~Escapable {
   }
 
   /// Compressed codes to bytes. 0 when they make more than 63.
-  @inline(__always) private func expand(_ at: Int, _ length: Int, _ out: UnsafeMutableRawPointer) -> Int {
+  @inline(__always) private func expand(_ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer) -> Int {
     var done = 0
     var from = at
     let end = at &+ length
@@ -164,7 +174,7 @@ public struct LexiconView: ~Escapable {
   }
 
   /// Whether compressed codes make this word; in registers.
-  @inline(__always) private func matches(_ at: Int, _ length: Int, _ key: WordKey) -> Bool {
+  @inline(__always) private func matches(_ at: Int, _ length: Int, _ key: WordKey, _ symbols: Int) -> Bool {
     var low: UInt64 = 0
     var high: UInt64 = 0
     var done = 0

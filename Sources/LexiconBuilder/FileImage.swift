@@ -6,7 +6,7 @@ public struct FileImage {
 
   /// Words that are stored as they are, because they are looked up most: about 3 bytes more each, and half the
   /// time.
-  public static let rawTokens = 8_192
+  public static let rawTokens = 4_096
 
   public init(_ contents: Contents, rawTokens: Int = FileImage.rawTokens) throws(BuildError) {
     let tokens = contents.leaves.flatMap(\.tokens)
@@ -15,7 +15,7 @@ public struct FileImage {
     let isSmall = words.count <= Layout.smallTokensMaximum
     let hash = try PerfectHash(words)
     let rawCount = words.count <= rawTokens ? words.count : rawTokens / Layout.blockTokens * Layout.blockTokens
-    let symbols = rawCount < words.count ? SymbolTable(training: words[rawCount...]) : nil
+    let symbols = SymbolTables(contents, rawCount: rawCount)
     let (strings, offsets) = Self.strings(words, rawCount, symbols)
     var sections = [[UInt8]](repeating: [], count: Section.allCases.count)
     func set(_ section: Section, _ bytes: [UInt8]) { sections[section.rawValue] = bytes }
@@ -23,12 +23,15 @@ public struct FileImage {
     set(.slots, Self.slots(hash, isSmall))
     set(.blockOffsets, offsets.flatMap { Self.little($0) })
     set(.strings, strings)
-    set(.symbols, symbols?.section ?? [])
+    set(.symbols, symbols.tables.flatMap(\.section))
     set(.leafMap, Self.leafMap(contents))
-    set(.leaves, contents.leaves.flatMap { Self.entry($0) })
+    set(.leaves, zip(contents.leaves, symbols.tableOfLeaf).flatMap { Self.entry($0, UInt8($1)) })
     set(.metadata, tokens.flatMap { Self.little($0.metadata.raw) })
     set(.points, Self.points(tokens, isSmall))
-    set(.sectors, try Self.table(contents.sectors.map { [$0.quadrant, UInt8($0.domain.utf8.count)] + $0.domain.utf8 + $0.name.utf8 }))
+    let sectors = contents.sectors.map { sector in
+      [sector.quadrant, UInt8(sector.domain.utf8.count)] + Array(sector.domain.utf8) + Array(sector.name.utf8)
+    }
+    set(.sectors, try Self.table(sectors))
     set(.locales, try Self.table(contents.locales.map { [0] + $0.utf8 }))
     set(.about, Array(contents.about.utf8))
     let numbers = [
@@ -59,13 +62,13 @@ public struct FileImage {
 
   /// Blocks of 16: their lengths, half a byte each or, where one needs more, a byte each; then their bytes.
   private static func strings(
-    _ words: [[UInt8]], _ rawCount: Int, _ symbols: SymbolTable?
+    _ words: [[UInt8]], _ rawCount: Int, _ symbols: SymbolTables
   ) -> (strings: [UInt8], offsets: [UInt32]) {
     var strings: [UInt8] = []
     var offsets: [UInt32] = []
     for first in stride(from: 0, to: words.count, by: Layout.blockTokens) {
       var stored = (first..<min(first + Layout.blockTokens, words.count)).map { i in
-        i < rawCount ? words[i] : symbols!.compress(words[i])
+        i < rawCount ? words[i] : symbols.compress(words[i], atIndex: i)
       }
       while stored.count < Layout.blockTokens { stored.append([]) }
       let isWide = stored.contains { $0.count > 15 }
@@ -106,14 +109,14 @@ public struct FileImage {
     return map.flatMap { little($0) }
   }
 
-  private static func entry(_ leaf: Leaf) -> [UInt8] {
+  private static func entry(_ leaf: Leaf, _ table: UInt8) -> [UInt8] {
     var sum = Checksum()
     for token in leaf.tokens {
       sum.add(UInt8(token.word.count))
       for byte in token.word { sum.add(byte) }
       sum.add(token.metadata.raw)
     }
-    return little(leaf.number) + [leaf.locale, 0] + little(leaf.version) + little(sum.value) + little(UInt32(0))
+    return little(leaf.number) + [leaf.locale, table] + little(leaf.version) + little(sum.value) + little(UInt32(0))
   }
 
   /// The tokens' indices in the order of band and slot.

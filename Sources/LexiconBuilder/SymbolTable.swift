@@ -1,5 +1,37 @@
 import Lexicon
 
+/// The symbols of a file: a table for each language that fills enough leaves, and one for all the others.
+struct SymbolTables {
+  private(set) var tables: [SymbolTable] = []
+  /// The table of each leaf.
+  private(set) var tableOfLeaf: [Int]
+
+  /// A table pays for its 2.3 kB from about here on.
+  private static let leavesMinimum = 16
+
+  init(_ contents: Contents, rawCount: Int) {
+    tableOfLeaf = [Int](repeating: 0, count: contents.leaves.count)
+    let compressed = contents.leaves.indices.filter { ($0 + 1) * Layout.leafTokens > rawCount }
+    guard rawCount < contents.tokenCount else { return }
+    let byLocale = Dictionary(grouping: compressed) { Int(contents.leaves[$0].locale) }
+    let own = byLocale.filter { $0.value.count >= Self.leavesMinimum }
+      .sorted { $0.value.count != $1.value.count ? $0.value.count > $1.value.count : $0.key < $1.key }
+      .prefix(Layout.symbolTablesMaximum - 1)
+    var groups = own.map(\.value)
+    let taken = Set(own.map(\.key))
+    let rest = compressed.filter { !taken.contains(Int(contents.leaves[$0].locale)) }
+    if !rest.isEmpty { groups.append(rest) }
+    for (number, group) in groups.enumerated() {
+      for leaf in group { tableOfLeaf[leaf] = number }
+      tables.append(SymbolTable(training: group.flatMap { contents.leaves[$0].tokens.map(\.word) }))
+    }
+  }
+
+  func compress(_ word: [UInt8], atIndex index: Int) -> [UInt8] {
+    tables[tableOfLeaf[index / Layout.leafTokens]].compress(word)
+  }
+}
+
 /// Up to 255 strings of 1 to 8 bytes that words are put together from; after FSST (Boncz, Neumann, Leis:
 /// "FSST: Fast Random Access String Compression", VLDB 2020), with an optimal parse, as building may take time.
 struct SymbolTable {
@@ -16,9 +48,9 @@ struct SymbolTable {
   private var byFirst = [[Int]](repeating: [], count: 256)
 
   /// Trained on every word, or on about 40,000 evenly spread ones.
-  init(training words: ArraySlice<[UInt8]>) {
+  init(training words: [[UInt8]]) {
     let step = max(1, words.count / 40_000)
-    let sample = stride(from: words.startIndex, to: words.endIndex, by: step).map { words[$0] }
+    let sample = stride(from: 0, to: words.count, by: step).map { words[$0] }
     for _ in 0..<8 {
       var gains: [Symbol: Int] = [:]
       for word in sample { count(word, &gains) }
@@ -88,7 +120,7 @@ struct SymbolTable {
 
   /// The section of the file: 256 lengths, then 256 times 8 bytes.
   var section: [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: Layout.symbolSectionBytes)
+    var bytes = [UInt8](repeating: 0, count: Layout.symbolTableBytes)
     for (code, symbol) in symbols.enumerated() {
       bytes[code] = UInt8(symbol.count)
       for j in 0..<Layout.symbolBytes { bytes[256 + 8 * code + j] = UInt8(truncatingIfNeeded: symbol.bits >> (8 * j)) }

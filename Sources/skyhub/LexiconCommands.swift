@@ -4,6 +4,7 @@ import Foundation
 import Hub
 import Lexicon
 import LexiconBuilder
+import Wire
 
 struct LexiconCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

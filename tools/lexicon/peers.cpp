@@ -371,7 +371,10 @@ int main(int argc, char **argv) {
   if (name == "cmph") peer = std::make_unique<Cmph>();
   check(peer != nullptr, "no such peer");
   Queries words(argv[2]), random(prefix + ".random"), zipf(prefix + ".zipf"), miss(prefix + ".miss");
-  peer->build(words, string(argv[4]) + "/" + name);
+  // Not the file of an earlier size.
+  string path = string(argv[4]) + "/" + name;
+  unlink(path.c_str());
+  peer->build(words, path);
   size_t wrong = 0;
   char out[4096];
   for (uint32_t i = 0; i < words.count; i++) {
