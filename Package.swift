@@ -57,6 +57,7 @@ var targets: [Target] = [
   .target(name: "CSky", cSettings: cSettings),
   .target(name: "Bounded", swiftSettings: board),
   .target(name: "Durable", dependencies: ["Bounded"], swiftSettings: board),
+  .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
@@ -66,6 +67,9 @@ var targets: [Target] = [
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "lexprobe", dependencies: ["CSky", "Bounded", "Lexicon"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skyprobe", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform"],
@@ -87,10 +91,11 @@ if !embedded && fuzzer == nil {
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),
+    .target(name: "LexiconBuilder", dependencies: ["Bounded", "Lexicon"], swiftSettings: common),
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Bounded", "Wire",
+        "Hub", "Bounded", "Wire", "Lexicon", "LexiconBuilder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -105,7 +110,7 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skybench",
       dependencies: [
-        "Bounded", "Durable", "Wire", "Platform",
+        "Bounded", "Durable", "Lexicon", "LexiconBuilder", "Wire", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -113,13 +118,13 @@ if !embedded && fuzzer == nil {
       name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
+      name: "LexiconTests", dependencies: ["Bounded", "Lexicon", "LexiconBuilder"], swiftSettings: common),
+    .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     // libsystemd, which the programs themselves do without: what they send must equal what it sends.
     .target(
       name: "SystemdOracle", path: "Tests/SystemdOracle",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])], linkerSettings: [.linkedLibrary("systemd")]),
-    .testTarget(
-      name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
     .testTarget(
       name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
     .testTarget(
@@ -142,8 +147,12 @@ if !embedded && fuzzer == nil {
 if let fuzzer {
   targets += [
     .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+    .target(name: "LexiconBuilder", dependencies: ["Bounded", "Lexicon"], swiftSettings: common),
     .executableTarget(
-      name: "skyfuzz", dependencies: ["CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node"],
+      name: "skyfuzz",
+      dependencies: [
+        "CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
+      ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,
       linkerSettings: hostLinks + [.linkedLibrary("stdc++"), .unsafeFlags(["-sanitize=address", fuzzer])]),

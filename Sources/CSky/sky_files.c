@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,21 @@ ptrdiff_t sky_file_read(const char *path, void *out, size_t room) {
   close(fd);
   return result;
 }
+
+const void *sky_file_map(const char *path, size_t *bytes) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0) return NULL;
+  struct stat info;
+  void *start = MAP_FAILED;
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 && info.st_size <= INT32_MAX)
+    start = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  close(fd);
+  if (start == MAP_FAILED) return NULL;
+  *bytes = (size_t)info.st_size;
+  return start;
+}
+
+void sky_file_unmap(const void *start, size_t bytes) { munmap((void *)start, bytes); }
 
 static int write_all(int fd, const char *bytes, size_t n) {
   while (n > 0) {

@@ -25,6 +25,12 @@ let benchmarks = [
   Benchmark(name: "hub", summary: "1,000 nodes on one hub: time, memory, processor (3 min)", run: HubLoad.run),
   Benchmark(
     name: "ring", summary: "the ring file, beside SQLite: messages, wear, recovery, stalls (1 min)", run: RingBench.run),
+  Benchmark(
+    name: "lexicon", summary: "the dictionary beside five others: size, hits, misses, pages (3 min)",
+    run: LexiconSpeed.run),
+  Benchmark(
+    name: "encode", summary: "encoding and decoding text beside sentencepiece and tiktoken (3 min)",
+    run: EncodeSpeed.run),
 ]
 
 func usage() -> Never {

@@ -25,6 +25,7 @@ struct Skyhub: ParsableCommand {
     subcommands: [
       ServeCommand.self, TokenCommand.self, NodesCommand.self, AllowCommand.self, RevokeCommand.self,
       SendCommand.self, InboxCommand.self, EventsCommand.self, StatusCommand.self, IdCommand.self,
+      LexiconCommand.self,
     ])
 
   static func main() {

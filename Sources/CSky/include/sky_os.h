@@ -121,6 +121,10 @@ int sky_listen_name(int index, char *out, size_t room);
 
 /// Reads a whole file. -EFBIG when it is longer than `room`.
 ptrdiff_t sky_file_read(const char *path, void *out, size_t room);
+/// Maps a whole file for reading; its size goes to `bytes`. NULL when it cannot be, or is empty or larger
+/// than 2^31 - 1. Never write to a file that is mapped somewhere: replace it.
+const void *sky_file_map(const char *path, size_t *bytes);
+void sky_file_unmap(const void *start, size_t bytes);
 /// Replaces a file so that after a crash either the old or the new content is there: a temporary
 /// file beside it, fsync, rename, fsync of the directory.
 int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode);

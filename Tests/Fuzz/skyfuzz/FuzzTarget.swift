@@ -15,7 +15,9 @@ struct FuzzTarget: Sendable {
   /// Valid inputs to start from.
   let seeds: @Sendable () -> [Seed]
 
-  static let all: [FuzzTarget] = [configuration, control, ticket, frame, handshake, ring, window]
+  static let all: [FuzzTarget] = [
+    configuration, control, ticket, frame, handshake, ring, window, dictionary, encoded,
+  ]
 
   nonisolated(unsafe) static var current = all[0]
 }

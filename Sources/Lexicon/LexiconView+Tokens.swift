@@ -1,0 +1,219 @@
+import Bounded
+
+extension LexiconView {
+  // MARK: ids
+
+  /// The id of a word: canonical form, so NFC and lower case. A single byte that is no word of the file has
+  /// its own id.
+  public func id(of word: RawSpan) -> UInt32? {
+    let index = index(of: word)
+    if index >= 0 { return id(atIndex: index) }
+    return word.byteCount == 1 ? UInt32(word.u8(0)) : nil
+  }
+
+  /// The id of a word of at most 16 bytes.
+  public func id(of key: WordKey) -> UInt32? {
+    let index = index(of: key)
+    return index < 0 ? nil : id(atIndex: index)
+  }
+
+  /// Writes the canonical form; nil when the file does not hold the id.
+  public func word(_ id: UInt32, into text: inout WordText) -> Int? {
+    if id < UInt32(Layout.byteIds) {
+      text[0] = UInt8(id)
+      return 1
+    }
+    let index = index(ofId: id)
+    guard index >= 0 else { return nil }
+    let count = read(index, &text)
+    return count > 0 ? count : nil
+  }
+
+  /// The file's own number of a token, 0 to `tokenCount` - 1, or -1. The bytes have none.
+  @inline(__always) public func index(ofId id: UInt32) -> Int {
+    let leaf = id &>> 8
+    guard leaf < header.leafSpace else { return -1 }
+    let local = file.u16(leafMap &+ 2 &* Int(leaf))
+    let index = Int(local) &* Layout.leafTokens &+ Int(id & 255)
+    return local != Layout.absentLeaf && index < Int(header.tokenCount) ? index : -1
+  }
+
+  /// Nil for an index outside.
+  @inline(__always) public func id(atIndex index: Int) -> UInt32? {
+    guard index >= 0, index < Int(header.tokenCount) else { return nil }
+    // leafCount is tokenCount / 256, rounded up.
+    let entry = leaves &+ Layout.leafEntryBytes &* (index &>> 8)
+    return UInt32(file.u16(entry)) &<< 8 | UInt32(truncatingIfNeeded: index & 255)
+  }
+
+  // MARK: what is known of a token
+
+  public func metadata(atIndex index: Int) -> TokenMetadata? {
+    guard index >= 0, index < Int(header.tokenCount) else { return nil }
+    return TokenMetadata(raw: file.u32(Int(header[.metadata].offset) + 4 * index))
+  }
+
+  public func metadata(of id: UInt32) -> TokenMetadata? {
+    if id < UInt32(Layout.byteIds) {
+      return TokenMetadata(point: .ofByte(UInt8(id)), sector: 0, confidence: .stated)
+    }
+    return metadata(atIndex: index(ofId: id))
+  }
+
+  /// The token at a point, by binary search; nil where this file has none.
+  public func id(at point: TokenPoint) -> UInt32? {
+    if point.band == TokenPoint.byteBand, point.slot >= TokenPoint.byteSlot {
+      return UInt32(point.slot - TokenPoint.byteSlot)
+    }
+    let wanted = UInt32(point.band) << 16 | UInt32(point.slot)
+    var low = 0
+    var high = tokenCount
+    while low < high {
+      let middle = (low + high) / 2
+      guard let found = metadata(atIndex: indexInPointOrder(middle)) else { return nil }
+      if found.order < wanted { low = middle + 1 } else { high = middle }
+    }
+    guard low < tokenCount else { return nil }
+    let index = indexInPointOrder(low)
+    return metadata(atIndex: index)?.order == wanted ? id(atIndex: index) : nil
+  }
+
+  private func indexInPointOrder(_ place: Int) -> Int {
+    let points = Int(header[.points].offset)
+    return header.slotBytes == 3 ? Int(file.u16(points + 2 * place)) : Int(file.u32(points + 4 * place) & 0xFF_FFFF)
+  }
+
+  // MARK: sectors, locales, text
+
+  public var sectorCount: Int { entryCount(.sectors) }
+  public var localeCount: Int { entryCount(.locales) }
+
+  /// Nil when there is none of this number.
+  @_lifetime(copy self)
+  public func sector(_ number: Int) -> SectorName? {
+    let at = entry(number, in: .sectors)
+    guard at >= 0 else { return nil }
+    let quadrant = file.u8(at + 1)
+    let end = at + 2 + Int(file.u8(at))
+    let domain = Int(file.u8(at + 2))
+    guard at + 3 + domain <= end else { return nil }
+    return SectorName(
+      name: file.extracting((at + 3 + domain)..<end), domain: file.extracting((at + 3)..<(at + 3 + domain)),
+      quadrant: quadrant)
+  }
+
+  /// A language tag, such as `en`.
+  @_lifetime(copy self)
+  public func locale(_ number: Int) -> RawSpan? {
+    let at = entry(number, in: .locales)
+    guard at >= 0 else { return nil }
+    return file.extracting((at + 2)..<(at + 2 + Int(file.u8(at))))
+  }
+
+  /// Sources and licence, UTF-8.
+  public var about: RawSpan {
+    @_lifetime(copy self)
+    get { bytes(of: .about) }
+  }
+
+  @_lifetime(copy self)
+  public func bytes(of section: Section) -> RawSpan {
+    let entry = header[section]
+    return file.extracting(Int(entry.offset)..<Int(entry.offset + entry.sizeBytes))
+  }
+
+  /// Both tables are a count, then entries of: length (without these two bytes), number, bytes.
+  private func entryCount(_ section: Section) -> Int {
+    let table = header[section]
+    return table.sizeBytes >= 1 ? Int(file.u8(Int(table.offset))) : 0
+  }
+
+  private func entry(_ number: Int, in section: Section) -> Int {
+    guard number >= 0, number < entryCount(section) else { return -1 }
+    let end = Int(header[section].offset + header[section].sizeBytes)
+    var at = Int(header[section].offset) + 1
+    for i in 0...number {
+      // Length, number, and for sectors one more.
+      guard at + 3 <= end else { return -1 }
+      let next = at + 2 + Int(file.u8(at))
+      guard next <= end, next >= at + 3 else { return -1 }
+      if i == number { return at }
+      at = next
+    }
+    return -1
+  }
+
+  // MARK: leaves
+
+  public func leaf(_ local: Int) -> LeafEntry? {
+    guard local >= 0, local < Int(header.leafCount) else { return nil }
+    let at = leaves + Layout.leafEntryBytes * local
+    return LeafEntry(
+      leaf: file.u16(at), locale: file.u8(at + 2), version: file.u32(at + 4), checksum: file.u32(at + 8))
+  }
+
+  /// CRC-32C over each token of the leaf: length (one byte), bytes, metadata (four). The same in the whole
+  /// dictionary and in every subset. Nil when a word cannot be read.
+  public func leafChecksum(_ local: Int) -> UInt32? {
+    guard leaf(local) != nil else { return nil }
+    var sum = Checksum()
+    var text = WordText()
+    let first = local * Layout.leafTokens
+    for index in first..<min(first + Layout.leafTokens, tokenCount) {
+      let count = read(index, &text)
+      guard count > 0, let metadata = metadata(atIndex: index) else { return nil }
+      sum.add(UInt8(count))
+      for i in 0..<count { sum.add(text[i]) }
+      sum.add(metadata.raw)
+    }
+    return sum.value
+  }
+
+  /// Reads the whole file: every section's and every leaf's checksum, that the leaf map and the leaves agree,
+  /// and that every word and every point leads back to its token. For files that have just arrived.
+  public func verify() throws(LexiconError) {
+    for section in Section.allCases where Checksum.of(bytes(of: section)) != header[section].checksum {
+      throw .damagedSection
+    }
+    var previous: UInt16 = 0
+    for local in 0..<Int(header.leafCount) {
+      guard let leaf = leaf(local), leaf.leaf > previous, UInt32(leaf.leaf) < header.leafSpace,
+        index(ofId: UInt32(leaf.leaf) << 8) == local * Layout.leafTokens, Int(leaf.locale) < localeCount,
+        leafChecksum(local) == leaf.checksum
+      else { throw .damagedLeaf }
+      previous = leaf.leaf
+    }
+    var text = WordText()
+    for index in 0..<tokenCount {
+      let count = read(index, &text)
+      guard count > 0, self.index(of: text.span.extracting(0..<count)) == index,
+        let id = id(atIndex: index), let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
+      else { throw .damagedLeaf }
+    }
+  }
+}
+
+/// A sector's names: as the dictionary's sources have it, and as the protocol has it.
+public struct SectorName: ~Escapable {
+  public let name: RawSpan
+  public let domain: RawSpan
+  /// 1 to 4, counter-clockwise.
+  public let quadrant: UInt8
+
+  @_lifetime(copy name, copy domain)
+  init(name: RawSpan, domain: RawSpan, quadrant: UInt8) {
+    self.name = name
+    self.domain = domain
+    self.quadrant = quadrant
+  }
+}
+
+/// 256 ids that travel together, all of one locale.
+public struct LeafEntry: Equatable, Sendable {
+  /// The upper bits of its tokens' ids.
+  public let leaf: UInt16
+  public let locale: UInt8
+  /// The generation that last changed it.
+  public let version: UInt32
+  public let checksum: UInt32
+}
