@@ -54,6 +54,7 @@ extension DurableRing {
       counters.checkpoints += 1
       counters.bytesWritten += UInt64(slotImage.count)
       isPressed = isPressed && reclaimed < tail.position
+      isAsked = isAsked && isDirty
     }
     slotInWrite = nil
     if error == 0 {
@@ -65,6 +66,13 @@ extension DurableRing {
     }
     dropPlacedIfConsumed()
   }
+
+  /// Wants all consumption recorded soon, as before an orderly stop: what a checkpoint does not know to be
+  /// consumed is handed out again by the next start. Done when `isCheckpointed`.
+  public mutating func askForCheckpoint() { isAsked = true }
+
+  /// The medium knows of everything that was consumed.
+  public var isCheckpointed: Bool { !isDirty }
 
   /// When `pollWrite` may have something without another call before; `.never` when nothing waits.
   public func deadline(now: Instant) -> Instant {
@@ -92,6 +100,7 @@ extension DurableRing {
 
   func isCheckpointDue(_ now: Instant) -> Bool {
     let free = tail.position - reclaimed
+    if isAsked && isDirty { return true }
     // Not for every record: a ring that stays full would write a checkpoint for each.
     if isPressed && free > 0 && (free >= dataBytes / 8 || onTheWay.isEmpty || now >= nextCheckpoint) { return true }
     // Early enough that nobody is refused while room could be had.

@@ -100,6 +100,8 @@ public struct DurableRing: ~Copyable {
   var lastCheckpoint = Instant(ms: 0)
   /// Somebody was refused for want of room.
   var isPressed = false
+  /// A checkpoint is wanted before its time.
+  var isAsked = false
 
   /// The position of the next batch.
   var head: UInt64 = 0

@@ -152,7 +152,8 @@ public struct LexiconView: ~Escapable {
   }
 
   /// Compressed codes to bytes. 0 when they make more than 63.
-  @inline(__always) private func expand(_ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer) -> Int {
+  @inline(__always) private func expand(_ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer) -> Int
+  {
     var done = 0
     var from = at
     let end = at &+ length

@@ -44,7 +44,8 @@ public struct WordList: Sendable {
         throw BuildError("line \(line + 1): a word has 1 to \(Layout.wordBytesMaximum) bytes")
       }
       guard seen.insert(word).inserted else { throw BuildError("line \(line + 1): this word was there already") }
-      guard let digit = fields[2].first, fields[2].count == 1, let confidence = SectorConfidence(rawValue: digit &- 0x30)
+      guard let digit = fields[2].first, fields[2].count == 1,
+        let confidence = SectorConfidence(rawValue: digit &- 0x30)
       else { throw BuildError("line \(line + 1): confidence is 0 to 3") }
       let sector = try Self.number(Array(fields[1]), &sectorIndex) { (name) throws(BuildError) in
         guard let entry = SectorTable.entry(name) else { throw BuildError("line \(line + 1): unknown sector \(name)") }

@@ -11,7 +11,9 @@ enum EncodeSpeed {
     let folder = environment["SKYBENCH_LEXICON"] ?? ".sdk/lexicon"
     let texts = environment["SKYBENCH_TEXTS"] ?? ".sdk/lexicon/texts"
     var report = Report("encode")
-    report.notes = [Proc.machine(), "dictionary 64k.lex; texts of \(textBytes / 1_000) kB at most; MB/s of text, by thread time"]
+    report.notes = [
+      Proc.machine(), "dictionary 64k.lex; texts of \(textBytes / 1_000) kB at most; MB/s of text, by thread time",
+    ]
     let names = try FileManager.default.contentsOfDirectory(atPath: texts).filter { $0.hasSuffix(".txt") }.sorted()
     guard !names.isEmpty else { throw BenchError("no texts in \(texts)") }
     let map = try MappedFile(folder + "/64k.lex")
@@ -22,9 +24,10 @@ enum EncodeSpeed {
       let text = try Data(contentsOf: URL(filePath: texts + "/" + name)).prefix(textBytes)
       let result = try measure(Array(text), view, name)
       report.notes.append(
-        name + String(
-          format: ": encode %.0f MB/s, decode %.0f MB/s, encoded size %.3f of the text", result.encode, result.decode,
-          result.ratio))
+        name
+          + String(
+            format: ": encode %.0f MB/s, decode %.0f MB/s, encoded size %.3f of the text", result.encode, result.decode,
+            result.ratio))
       encoded.append(result.encode)
       decoded.append(result.decode)
     }
@@ -33,7 +36,9 @@ enum EncodeSpeed {
       let output = try lab.run([python, "tools/lexicon/tokenizers.py", texts, "\(textBytes)", lab.folder.path])
       for line in output.split(separator: "\n") {
         report.notes.append(String(line))
-        if let speed = line.split(separator: " ").dropLast().last.flatMap({ Double($0) }) { best = max(best ?? 0, speed) }
+        if let speed = line.split(separator: " ").dropLast().last.flatMap({ Double($0) }) {
+          best = max(best ?? 0, speed)
+        }
       }
       report.peer = "the fastest of sentencepiece and tiktoken"
     }

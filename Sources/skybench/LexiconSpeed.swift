@@ -50,7 +50,9 @@ enum LexiconSpeed {
       func best(_ key: KeyPath<Figures, Double>) -> Double? { others.map { $0[keyPath: key] }.min() }
       let better = others.filter { $0.bytesPerToken < ours.bytesPerToken && $0.zipf < ours.zipf }.count
       report.metrics += [
-        Metric("\(goals.name): both ways", ours.bytesPerToken, "B/token", peer: best(\.bytesPerToken), goal: .atMost(goals.bytes)),
+        Metric(
+          "\(goals.name): both ways", ours.bytesPerToken, "B/token", peer: best(\.bytesPerToken),
+          goal: .atMost(goals.bytes)),
         Metric("\(goals.name): random hit", ours.random, "ns", peer: best(\.random)),
         Metric("\(goals.name): Zipf hit", ours.zipf, "ns", peer: best(\.zipf), goal: .atMost(goals.zipf)),
         Metric("\(goals.name): miss", ours.miss, "ns", peer: best(\.miss), goal: .atMost(goals.miss)),
@@ -63,7 +65,9 @@ enum LexiconSpeed {
   }
 
   private static func line(_ size: String, _ name: String, _ figures: Figures) -> String {
-    func pad(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(1, width - text.count)) }
+    func pad(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(1, width - text.count))
+    }
     let cells = [figures.bytesPerToken, figures.random, figures.zipf, figures.miss, figures.reverse, figures.pages]
     return pad(size, 8) + pad(name, 11) + cells.map { pad(String(format: "%.1f", $0), 11) }.joined()
   }

@@ -86,7 +86,9 @@ struct LexiconStats: ParsableCommand {
     print("generation    \(stats.generation)")
     print("size          \(stats.bytes) bytes, \(String(format: "%.2f", stats.bytesPerToken)) a token")
     print("  both ways   \(String(format: "%.2f", stats.lookupBytesPerToken)) a token, without metadata and points")
-    for section in stats.sections { print("  \(section.name.padding(toLength: 12, withPad: " ", startingAt: 0))\(section.bytes)") }
+    for section in stats.sections {
+      print("  \(section.name.padding(toLength: 12, withPad: " ", startingAt: 0))\(section.bytes)")
+    }
     print("locales       " + stats.locales.map { "\($0.locale) \($0.leaves)" }.joined(separator: ", ") + " (leaves)")
     print("sectors       \(stats.sectors)")
     print(stats.about, terminator: "")
@@ -129,7 +131,8 @@ struct LexiconStats: ParsableCommand {
       var found: [Locale] = []
       for number in 0..<view.localeCount where counts[number] > 0 {
         guard let name = view.locale(number) else { continue }
-        found.append(Locale(locale: name.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }, leaves: counts[number]))
+        found.append(
+          Locale(locale: name.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }, leaves: counts[number]))
       }
       locales = found.sorted { ($1.leaves, $0.locale) < ($0.leaves, $1.locale) }
       sectors = view.sectorCount

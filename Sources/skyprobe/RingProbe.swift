@@ -71,29 +71,31 @@ private func append(_ file: RingFile, _ loop: EventLoop, _ count: UInt64) throws
     }
     if isFull && told == taken { break }
   }
+  let allocations = sky_heap_read().allocations - heap - lines
   let counters = file.ring.counters
   say(
     "health \(name(file.ring.health)) appended=\(counters.appended) settled=\(told) full=\(counters.refusedFull > 0) "
       + "write_errors=\(counters.writeErrors)")
-  say("allocations \(sky_heap_read().allocations - heap - lines)")
+  say("allocations \(allocations)")
 }
 
 private func drain(_ file: RingFile, _ loop: EventLoop) throws(ErrorCode) {
   while !file.ring.isEmpty {
     while let offer = file.ring.next() {
-      say("message \(number(in: file.ring))")
+      say("message \(messageNumber(file.ring.body))")
       file.ring.consume(offer.sequence)
     }
     try turn(file, loop, Clock.now + 10)
   }
+  file.ring.askForCheckpoint()
+  while case .stored = file.ring.health, !file.ring.isCheckpointed { try turn(file, loop, Clock.now + 10) }
   let counters = file.ring.counters
   say("drained consumed=\(counters.consumed) quarantined=\(counters.quarantined) missing=\(counters.missing)")
 }
 
-/// What the body of the record handed out begins with.
-private func number(in ring: borrowing DurableRing) -> UInt64 {
+private func messageNumber(_ body: RawSpan) -> UInt64 {
   var number: UInt64 = 0
-  for i in 0..<8 { number = number << 8 | UInt64(ring.body[i]) }
+  for i in 0..<8 { number = number << 8 | UInt64(body[i]) }
   return number
 }
 

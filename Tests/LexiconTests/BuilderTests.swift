@@ -47,9 +47,10 @@ import Testing
   }
 
   @Test func listsWithMistakesAreRefused() {
-    for text in ["", "word", "word\tnoun.Tops\t3", "word\tnoun.Tops\t4\ten", "word\tnoun.none\t3\ten", "\tnoun.Tops\t3\ten",
-      "a\tnoun.Tops\t3\ten\na\tnoun.Tops\t3\ten", String(repeating: "x", count: 64) + "\tnoun.Tops\t3\ten"]
-    {
+    for text in [
+      "", "word", "word\tnoun.Tops\t3", "word\tnoun.Tops\t4\ten", "word\tnoun.none\t3\ten", "\tnoun.Tops\t3\ten",
+      "a\tnoun.Tops\t3\ten\na\tnoun.Tops\t3\ten", String(repeating: "x", count: 64) + "\tnoun.Tops\t3\ten",
+    ] {
       #expect(throws: BuildError.self, "\(text)") { try WordList(parsing: Array(text.utf8)) }
     }
   }
@@ -71,7 +72,8 @@ import Testing
     #expect(points.count == 70_000)
     for token in tokens where token.metadata.point.band == 0 {
       // verb.social is of quadrant II, noun.animal of III.
-      #expect((token.metadata.point.slot < 32_768) == (contents.sectors[Int(token.metadata.sector)].name == "verb.social"))
+      #expect(
+        (token.metadata.point.slot < 32_768) == (contents.sectors[Int(token.metadata.sector)].name == "verb.social"))
     }
     #expect(tokens.filter { $0.metadata.point.band == 1 }.count == 70_000 - 65_536)
   }

@@ -35,7 +35,9 @@ import Testing
       var file = Sample.file
       for _ in 0..<Int.random(in: 1...30, using: &random) {
         // Half of the damage to the header, where the checksum is then made right again.
-        let at = Bool.random(using: &random) ? Int.random(in: 24..<256, using: &random) : file.indices.randomElement(using: &random)!
+        let at =
+          Bool.random(using: &random)
+          ? Int.random(in: 24..<256, using: &random) : file.indices.randomElement(using: &random)!
         file[at] = Bool.random(using: &random) ? UInt8.random(in: 0...255, using: &random) : file[at] &+ 1
       }
       repairHeader(&file)
@@ -66,7 +68,8 @@ import Testing
         let entry = view.header[section]
         guard entry.sizeBytes > 0 else { continue }
         var file = Sample.file
-        file[Int(entry.offset) + Int.random(in: 0..<Int(entry.sizeBytes), using: &random)] ^= 1 << UInt8.random(in: 0...7, using: &random)
+        file[Int(entry.offset) + Int.random(in: 0..<Int(entry.sizeBytes), using: &random)] ^=
+          1 << UInt8.random(in: 0...7, using: &random)
         let error = try withView(file) { damaged in failure { () throws(LexiconError) in try damaged.verify() } }
         #expect(error == .damagedSection, "seed \(seed) \(section)")
       }
@@ -105,7 +108,9 @@ import Testing
 
   private func repairHeader(_ file: inout [UInt8]) {
     var sum = Checksum()
-    for i in 0..<Layout.headerBytes where !(Layout.checksumOffset..<Layout.sectionTableOffset).contains(i) { sum.add(file[i]) }
+    for i in 0..<Layout.headerBytes where !(Layout.checksumOffset..<Layout.sectionTableOffset).contains(i) {
+      sum.add(file[i])
+    }
     for i in 0..<4 { file[Layout.checksumOffset + i] = UInt8(truncatingIfNeeded: sum.value >> UInt32(8 * i)) }
   }
 }

@@ -17,7 +17,8 @@ import Testing
   @Test func textsWithEveryKindOfItem() throws {
     try withView(Sample.file) { view in
       let texts = [
-        "", " ", "  ", "\n", "a", "A", "Hello world", "hello, WORLD! Don't the moon's DON'T dOn'T", "  the   of\t\tand  ",
+        "", " ", "  ", "\n", "a", "A", "Hello world", "hello, WORLD! Don't the moon's DON'T dOn'T",
+        "  the   of\t\tand  ",
         "GRÜN Grün grün gRün STRASSE STRAßE Éclair ÉCLAIR ПРИВЕТ Привет, мир ΛΌΓΟΣ Λόγος λόγος 世界 世界世 界",
         "fileName FileNAME fileNameHttp HTTPName 007 0 00 123456789 1234567890 99 a1b2 x7 7x the7", "ice cream",
         "antidisestablishmentarianism ANTIDISESTABLISHMENTARIANISM", "=======\n-----\n\n\n\n\0\0\0\0\0\u{1}\u{2} \u{1}",
@@ -77,7 +78,8 @@ import Testing
     var input: [UInt8] = []
     while input.count < 50_000 {
       switch Int.random(in: 0..<6, using: &random) {
-      case 0: for _ in 0..<Int.random(in: 0...200, using: &random) { input.append(UInt8.random(in: 0...255, using: &random)) }
+      case 0:
+        for _ in 0..<Int.random(in: 0...200, using: &random) { input.append(UInt8.random(in: 0...255, using: &random)) }
       case 1: input += [UInt8](repeating: 0x20, count: Int.random(in: 1...600, using: &random))
       case 2: input += [UInt8](repeating: 0xFF, count: Int.random(in: 1...600, using: &random))
       default: input += Array((Sample.words.randomElement(using: &random)! + " ").utf8)
@@ -103,7 +105,9 @@ import Testing
       for folder in ["/usr/share/doc", "/usr/share/man"] {
         guard let files = FileManager.default.enumerator(atPath: folder) else { continue }
         for case let name as String in files where count < 300 {
-          guard let data = FileManager.default.contents(atPath: folder + "/" + name), data.count < 200_000 else { continue }
+          guard let data = FileManager.default.contents(atPath: folder + "/" + name), data.count < 200_000 else {
+            continue
+          }
           try check(Array(data), view, name)
           count += 1
         }

@@ -53,7 +53,8 @@ func encode(_ input: [UInt8], _ view: borrowing LexiconView, chunk: Int? = nil) 
   var stream: [UInt8] = []
   var at = 0
   var window = chunk ?? input.count
-  let room = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk == nil ? Encoder.bound(input.count) : Encoder.outputMinimum, alignment: 16)
+  let room = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: chunk == nil ? Encoder.bound(input.count) : Encoder.outputMinimum, alignment: 16)
   defer { room.deallocate() }
   while true {
     let end = min(input.count, at + window)

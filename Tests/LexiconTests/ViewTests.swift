@@ -32,7 +32,9 @@ import Testing
         let found = Array("miss\(i)".utf8).withUnsafeBytes { view.id(of: RawSpan(_unsafeBytes: $0)) }
         #expect(found == nil)
       }
-      for word in ["", "the ", "th", "thé", String(repeating: "x", count: 64), String(repeating: "lång", count: 9) + "200"] {
+      for word in [
+        "", "the ", "th", "thé", String(repeating: "x", count: 64), String(repeating: "lång", count: 9) + "200",
+      ] {
         let found = Array(word.utf8).withUnsafeBytes { view.id(of: RawSpan(_unsafeBytes: $0)) }
         #expect(found == nil, "\(word)")
       }

@@ -12,7 +12,9 @@ extension FuzzTarget {
       if file.count >= Layout.headerBytes {
         for (at, value) in [(16, UInt32(file.count)), (Layout.checksumOffset, 0)] { store(value, &file, at) }
         var sum = Checksum()
-        for i in 0..<Layout.headerBytes where i < Layout.checksumOffset || i >= Layout.sectionTableOffset { sum.add(file[i]) }
+        for i in 0..<Layout.headerBytes where i < Layout.checksumOffset || i >= Layout.sectionTableOffset {
+          sum.add(file[i])
+        }
         store(sum.value, &file, Layout.checksumOffset)
       }
       guard let view = try? LexiconView(file.span.bytes) else { return }
@@ -36,7 +38,8 @@ extension FuzzTarget {
       let stream = Array(room[0..<step.written])
       let back = try? decoder.decode(stream.span.bytes, isLast: true, into: room)
       precondition(back == Progress(consumed: stream.count, written: bytes.byteCount))
-      precondition(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: room[0..<bytes.byteCount])).elementsEqual(bytes))
+      precondition(
+        RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: room[0..<bytes.byteCount])).elementsEqual(bytes))
     },
     seeds: {
       let text = "Hello world, the GRÜN éclair 007 fileName\n\n\n\n\n    of don't 世界 ____ \u{1}xyz moon's"
@@ -53,7 +56,9 @@ extension FuzzTarget {
   ]
 
   private static func file(raw: Int) -> [UInt8] {
-    let lines = words.enumerated().map { "\($1)\tnoun.\($0 % 2 == 0 ? "act" : "food")\t3\t\($0 % 3 == 0 ? "de" : "en")\n" }
+    let lines = words.enumerated().map {
+      "\($1)\tnoun.\($0 % 2 == 0 ? "act" : "food")\t3\t\($0 % 3 == 0 ? "de" : "en")\n"
+    }
     return try! FileImage(Contents(WordList(parsing: Array(lines.joined().utf8)), generation: 3), rawTokens: raw).bytes
   }
   private static let small = file(raw: 16)
