@@ -12,9 +12,11 @@ enum Handshake {
       "processor time of the whole process from /proc/PID/task/*/schedstat over all of them, divided by their number: "
         + "TCP, TLS 1.3, inner handshake, first frames, and the tidying up after the cut",
     ]
-    let swarm = try Swarm(lab)
-    let relay = try Relay(to: swarm.port)
-    let node = try Node(lab, "node", ticket: try swarm.ticket(port: relay.port))
+    let relay = try Relay()
+    // The relay's place is the only one that the node hears of: it comes back there.
+    let swarm = try Swarm(lab, advertised: relay.port)
+    relay.start(to: swarm.port)
+    let node = try Node(lab, "node", ticket: try swarm.ticket())
     try relay.waitQuiet()
     try node.waitOnline()
     let linksBefore = try number(node, "links")
@@ -42,7 +44,6 @@ enum Handshake {
 /// Passes one connection at a time on to the hub, counts its bytes, and cuts it when told to.
 private final class Relay: @unchecked Sendable {
   let port: UInt16
-  private let target: UInt16
   private let listener: Int32
   private let lock = NSLock()
   private var ends: [Int32] = []
@@ -50,17 +51,17 @@ private final class Relay: @unchecked Sendable {
   private var passedOnThisLink = 0
   private var lastByte = Clock.now
 
-  init(to target: UInt16) throws {
-    self.target = target
-    (listener, port) = try Net.listen()
+  init() throws { (listener, port) = try Net.listen() }
+
+  func start(to target: UInt16) {
     Thread.detachNewThread { [self] in
-      while true { serve(accept(listener, nil, nil)) }
+      while true { serve(accept(listener, nil, nil), target) }
     }
   }
 
   var bytes: Int { lock.withLock { passed } }
 
-  private func serve(_ node: Int32) {
+  private func serve(_ node: Int32, _ target: UInt16) {
     guard node >= 0, let hub = try? Net.connect(target) else { return }
     lock.withLock {
       ends = [node, hub]

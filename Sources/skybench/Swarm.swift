@@ -17,14 +17,16 @@ struct Swarm {
 
   private var hubData: String { lab.file("hub") }
 
-  /// Starts a hub and waits until it serves.
-  init(_ lab: Lab, options: [String] = []) throws {
+  /// Starts a hub and waits until it serves; `advertised` is where nodes find it, if not at its own port.
+  init(_ lab: Lab, advertised: UInt16? = nil, options: [String] = []) throws {
     self.lab = lab
     let port = try Net.freePort()
     self.port = port
-    let place = "127.0.0.1:\(port)"
     hubPid = try lab.start(
-      [Self.hubProgram, "serve", "--data", lab.file("hub"), "--listen", place, "--advertise", place] + options,
+      [
+        Self.hubProgram, "serve", "--data", lab.file("hub"), "--listen", "127.0.0.1:\(port)",
+        "--advertise", "127.0.0.1:\(advertised ?? port)",
+      ] + options,
       log: "hub.log")
     try lab.wait(for: "the hub's start") {
       _ = try lab.run([Self.hubProgram, "status", "--data", lab.file("hub")])
@@ -32,11 +34,10 @@ struct Swarm {
     }
   }
 
-  /// A ticket for so many nodes; `port` is where they find the hub, if not at its own.
-  func ticket(uses: Int = 1, port: UInt16? = nil) throws -> String {
-    let place = port.map { ["--advertise", "127.0.0.1:\($0)"] } ?? []
+  /// A ticket for so many nodes.
+  func ticket(uses: Int = 1) throws -> String {
     let text = try lab.run(
-      [Self.hubProgram, "token", "--data", hubData, "--uses", "\(uses)", "--expires", "1h", "--ticket-only"] + place)
+      [Self.hubProgram, "token", "--data", hubData, "--uses", "\(uses)", "--expires", "1h", "--ticket-only"])
     return text.trimmingCharacters(in: .whitespacesAndNewlines)
   }
 
