@@ -265,8 +265,10 @@ extension DurableRing {
 
   /// Sequences absent up to the last live record; unknown when they reach over the beginning of an age.
   private func missing(_ found: Found) -> UInt64 {
-    guard cursorSequence >> 32 == found.lastSequence >> 32 else { return 0 }
-    return found.lastSequence - cursorSequence + 1 - found.count
+    guard cursorSequence >> 32 == found.lastSequence >> 32, found.lastSequence >= cursorSequence else { return 0 }
+    // In one age: far from the end of 64 bits. A forged file may hold a sequence twice.
+    let span = found.lastSequence - cursorSequence + 1
+    return span - min(span, found.count)
   }
 
   // MARK: Writing

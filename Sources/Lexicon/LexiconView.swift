@@ -125,6 +125,8 @@ public struct LexiconView: ~Escapable {
     guard index >= 0, index < Int(header.tokenCount) else { return 0 }
     var at = 0
     let length = locate(index, &at)
+    // 0 also says that the place is outside: nothing may be read there.
+    guard length > 0 else { return 0 }
     if index < Int(header.rawCount) {
       guard length <= Layout.wordBytesMaximum else { return 0 }
       out.storeBytes(of: file.u64(at), as: UInt64.self)
