@@ -98,9 +98,11 @@ public struct LexiconView: ~Escapable {
   /// Behind them at least 16 more bytes are readable.
   @inline(__always) func locate(_ index: Int, _ at: inout Int) -> Int {
     let offset = file.u32(blocks &+ 4 &* (index &>> 4))
-    let block = strings &+ Int(truncatingIfNeeded: offset & ~Layout.wideBlock)
-    // Offset and end are below 2^31: no sum overflows, on 32 bits neither.
-    guard block <= stringsEnd &- 16 else { return 0 }
+    let inside = Int(truncatingIfNeeded: offset & ~Layout.wideBlock)
+    // Compared before it is added: on 32 bits the sum of two such numbers can overflow. The section has at
+    // least the padding's 16 bytes.
+    guard inside <= stringsEnd &- strings &- 16 else { return 0 }
+    let block = strings &+ inside
     let place = UInt64(truncatingIfNeeded: index & 15)
     let length: Int
     if offset < Layout.wideBlock {
