@@ -4,6 +4,9 @@ extension DurableRing {
   /// The end of what may be handed out: what is on the medium; without one, what waits in memory too.
   var offerEnd: UInt64 { health == .stored || placed.isEmpty ? committed : head }
 
+  /// Bytes that `next` has not looked at yet.
+  public var unseenBytes: UInt64 { offerEnd - cursor }
+
   /// The body of the record that `next` gave last. Empty after any other call.
   public var body: RawSpan {
     @_lifetime(borrow self)

@@ -68,14 +68,15 @@ public final class RingFile {
   /// Readable when `pump` has something to do; nil when there is no file.
   public var descriptor: Int32? { disk.map { sky_disk_event($0) } }
 
-  /// Takes what the thread has done and gives it what is to be done. True when something was taken:
-  /// records may be settled, or `next` may have one.
+  /// Takes what the thread has done and gives it what is to be done. True when records may be settled, or
+  /// `next` may have one: without a medium that is so at once, and no descriptor tells.
   @discardableResult
   public func pump(now: Instant, user: DurableRing.UserWriter) -> Bool {
     guard let disk else {
       // Without a file this only puts the gathered records where they can be handed out.
+      let unseen = ring.unseenBytes
       _ = ring.pollWrite(now: now, user: user)
-      return false
+      return ring.unseenBytes > unseen
     }
     sky_disk_hear(disk)
     var didTake = false
@@ -89,6 +90,7 @@ public final class RingFile {
       ring.handleRead(error: -error)
       didTake = true
     }
+    let unseen = ring.unseenBytes
     if let write = ring.pollWrite(now: now, user: user) {
       let first = sky_disk_piece(offset: write.batchOffset, bytes: write.batch.baseAddress, n: write.batch.count)
       let second = sky_disk_piece(
@@ -101,7 +103,7 @@ public final class RingFile {
       let isTaken = sky_disk_submit_read(disk, read.offset, read.memory.baseAddress, read.memory.count)
       precondition(isTaken)
     }
-    return didTake
+    return didTake || ring.unseenBytes > unseen
   }
 
   /// The longest write with its syncs, in microseconds, and the number of syncs since the start.

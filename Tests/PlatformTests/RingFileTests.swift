@@ -34,7 +34,7 @@ import Testing
     let end = Clock.now + 10_000
     while Clock.now < end {
       if isDone() { return true }
-      file.pump(now: Clock.now, user: { _ in 0 })
+      if file.pump(now: Clock.now, user: { _ in 0 }) { continue }
       try loop.wait(until: min(file.ring.deadline(now: Clock.now), Clock.now + 20))
     }
     return false
@@ -134,10 +134,10 @@ import Testing
     let folder = Folder()
     let file = try RingFileTests.open(PathText(folder.path + "/missing/ring")!)
     #expect(file.ring.health == .memory(2) && file.descriptor == nil)
-    for i in 0..<2_000 {
+    for i in 0..<500 {
       _ = try RingFileTests.append(file, "message \(i)")
       #expect(try RingFileTests.take(file) == "message \(i)")
     }
-    #expect(file.ring.counters.consumed == 2_000)
+    #expect(file.ring.counters.consumed == 500)
   }
 }
