@@ -47,9 +47,13 @@ extension DurableRing {
     let found = scan(store, from: slot, visit: visit)
     beginAge(found, slot: slot, isNew: slot == nil && head == nil)
     if head == nil || head != RingHead(parameters, stream: stream, salt: salt) { error = writeHead(store) }
+    if error == 0 && nextSequence >= RingFormat.sequenceLimit { error = DurableRing.exhausted }
     if error == 0 { error = writeOpeningSlot(store, user: user) }
     if error != 0 { stayInMemory(error) } else { health = .stored }
   }
+
+  /// EOVERFLOW: the file has no sequences left.
+  static var exhausted: Int32 { 75 }
 
   /// Opens without a file: everything stays in memory.
   public mutating func openWithoutStore(_ fresh: Fresh, error: Int32, now: Instant) {
@@ -168,6 +172,9 @@ extension DurableRing {
       case .damaged(let sequence), .cut(_, let sequence):
         if sequence >= least && sequence > 0 { counters.quarantined += 1 }
         offset += UInt64(RingFormat.step)
+      case .record(let record) where record.sequence >= RingFormat.sequenceLimit:
+        counters.quarantined += 1
+        offset += UInt64(record.bytes)
       case .record(let record):
         found.highest = max(found.highest, record.sequence)
         if record.sequence >= least { note(record, at, offset, &found, visit) }
@@ -249,7 +256,9 @@ extension DurableRing {
     // A checkpoint says which age had begun, even when nothing of it reached the medium.
     var age = (max(found.highest, slot?.nextSequence ?? 0) >> 32) + 1
     // Without a checkpoint nobody knows what was given out: far ahead of anything that may have been.
-    if slot == nil && !isNew { age += 1 << 30 }
+    if slot == nil && !isNew { age += 1 << 24 }
+    // No honest file comes to the last age; beyond it nothing more is stored.
+    age = min(age, RingFormat.sequenceLimit >> 32)
     nextSequence = age << 32
     if found.count == 0 { cursorSequence = nextSequence }
     settledSequence = nextSequence - 1

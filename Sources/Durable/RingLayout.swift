@@ -76,6 +76,8 @@ enum RingFormat {
   static let headMagic: UInt64 = 0x534B_5952_494E_4731
   static let slotMagic: UInt64 = 0x534B_5952_434B_5054
   static let version: UInt32 = 1
+  /// Sequences, positions and serials from here on were never given out: sums of them cannot overflow.
+  static let sequenceLimit: UInt64 = 1 << 63
   /// magic u64, version u32, file u32, block u32, slot u32, stream u64, salt u32, CRC u32
   static let headBytes = 40
   /// magic u64, serial u64, tail sequence u64, tail position u64, next sequence u64, stream u64,
@@ -199,6 +201,8 @@ struct RingSlot: Equatable {
     stream = at.big(40, UInt64.self)
     salt = at.big(48, UInt32.self)
     userBytes = Int(length)
+    let limit = RingFormat.sequenceLimit
+    guard serial < limit, tailPosition < limit, nextSequence <= limit, tailSequence <= nextSequence else { return nil }
   }
 
   /// The owner's bytes are in place already.
