@@ -240,6 +240,30 @@ import Testing
     #expect(rig.store.disk.verify(rig.promises, small(), now: rig.now) == nil)
   }
 
+  /// The owner's window knows of records that only gather; a checkpoint beside an earlier batch must not.
+  @Test func aCheckpointNeverKnowsMoreThanTheMedium() {
+    let rig = RingRig(FaultyStore(bytes: Int(RingRig.tiny().fileBytes)))
+    rig.append(100)
+    rig.commit()
+    rig.deliverAndConsume()
+    rig.append(100)
+    rig.store.syncError = 5
+    rig.commit()
+    rig.append(100)
+    rig.store.syncError = 0
+    rig.now = rig.now + rig.parameters.retryMs + rig.parameters.checkpointMs
+    var failures: [String] = []
+    rig.store.atCrashPoint = {
+      rig.store.everyImage { image in
+        if let failure = image.verify(rig.promises, rig.parameters, now: rig.now) { failures.append(failure) }
+      }
+    }
+    while rig.write() {}
+    rig.store.atCrashPoint = nil
+    #expect(failures.isEmpty)
+    #expect(rig.ring.health == .stored && rig.ring.isCheckpointed && rig.promises.acknowledged == [1, 2, 3])
+  }
+
   @Test func aMediumThatIsReadOnlyAtTheStartIsStillRead() {
     let rig = rig(small())
     for _ in 0..<3 { rig.append(100) }
