@@ -19,7 +19,8 @@ enum RingBench {
       Proc.machine(), "file system: \(fileSystem(lab.folder.path))",
       "\(bodyBytes)-byte messages, stored with a sync, handed out, forgotten; \(figure(seconds)) s each; one at a time, "
         + "and \(group) waiting together (SQLite: one transaction for them)",
-      "to the medium: sectors written by the block device, other processes included; recovery: from a full ring of 4 MiB, the file in the page cache "
+      "to the medium: sectors written by the block device, other processes included; recovery: from a "
+        + "full ring of 4 MiB, the file in the page cache "
         + "(SQLite: the same messages, opened and read once)",
     ]
     for group in [1, group] {
