@@ -40,9 +40,11 @@ let cSettings: [CSetting] =
   : [.unsafeFlags(["-isystem\(hostLibraries)/include", "-Wall", "-Wextra", "-Werror"])]
     + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
 
-let cLibraries: [LinkerSetting] = ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map {
-  .linkedLibrary($0)
-}
+/// What Sources/CSky/sky_tls_x25519.c puts in the place of mbedTLS's own.
+let replaced = ["mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_ecdh"]
+let cLibraries: [LinkerSetting] =
+  ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map { .linkedLibrary($0) }
+  + [.unsafeFlags(replaced.flatMap { ["-Xlinker", "--wrap=\($0)"] })]
 let boardLinks: [LinkerSetting] =
   embedded
   ? cLibraries + [.unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]

@@ -4,8 +4,8 @@
 #define _FILE_OFFSET_BITS 64
 #define _TIME_BITS 64
 #include <ctype.h>
-#include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/rsa.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 #include <stdio.h>
@@ -56,9 +56,8 @@ int sky_tls_make_certificate(const char *name, char *certificate, size_t cn, cha
   mbedtls_x509write_cert writer;
   mbedtls_pk_init(&pair);
   mbedtls_x509write_crt_init(&writer);
-  int result = mbedtls_pk_setup(&pair, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
-  if (result == 0)
-    result = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(pair), sky_tls_random, NULL);
+  int result = mbedtls_pk_setup(&pair, mbedtls_pk_info_from_type(MBEDTLS_PK_RSA));
+  if (result == 0) result = mbedtls_rsa_gen_key(mbedtls_pk_rsa(pair), sky_tls_random, NULL, 2048, 65537);
   mbedtls_x509write_crt_set_subject_key(&writer, &pair);
   mbedtls_x509write_crt_set_issuer_key(&writer, &pair);
   if (result == 0) result = describe(&writer, name);

@@ -55,16 +55,16 @@ public final class TlsContext {
   }
 }
 
-/// A fresh P-256 key with its self-signed certificate, both PEM. The key is wiped with the queue.
+/// A fresh RSA key with its self-signed certificate, both PEM. The key is wiped with the queue.
 public struct TlsCredentials: ~Copyable {
-  public var certificate = ByteQueue(capacity: 1_024)
-  public var key = ByteQueue(capacity: 1_024)
+  public var certificate = ByteQueue(capacity: 2_048)
+  public var key = ByteQueue(capacity: 2_048)
 
   /// For a host name or literal address.
   public init(host: InlineText<253>) throws(ErrorCode) {
     var result: Int32 = 0
-    certificate.appendInPlace(upTo: 1_024) { c in
-      key.appendInPlace(upTo: 1_024) { k in
+    certificate.appendInPlace(upTo: 2_048) { c in
+      key.appendInPlace(upTo: 2_048) { k in
         let (c, k) = (c.bindMemory(to: CChar.self), k.bindMemory(to: CChar.self))
         result = host.withCString {
           sky_tls_make_certificate($0, c.baseAddress, c.count, k.baseAddress, k.count)
