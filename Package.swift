@@ -62,10 +62,10 @@ var targets: [Target] = [
   .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
-  .target(name: "Node", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
+  .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
-    name: "skynod", dependencies: ["CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform"],
+    name: "skynod", dependencies: ["CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
@@ -89,7 +89,7 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        "CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),

@@ -152,6 +152,14 @@ public struct DurableRing: ~Copyable {
     readMemory.deallocate()
   }
 
+  /// Records handed out and not consumed.
+  public var onTheWayCount: Int { onTheWay.count }
+
+  /// True when the name is one that this ring gives: (stream, sequence) of `RingOffer`.
+  public func gives(stream: UInt64, sequence: UInt64) -> Bool {
+    stream == (sequence >= memoryFrom ? memoryStream : self.stream)
+  }
+
   /// The oldest record that is not consumed, or where the next would be.
   var tail: (position: UInt64, sequence: UInt64) {
     onTheWay.isEmpty ? (cursor, cursorSequence) : (onTheWay[0].position, onTheWay[0].sequence)

@@ -21,7 +21,7 @@ public struct RingParameters: Equatable, Sendable {
   /// How soon a failed write is tried again.
   public var retryMs: UInt64 = 60_000
   /// Records handed out whose sequences lie further apart than this must not exist: it is the reach of
-  /// the receivers' duplicate windows.
+  /// the receivers' duplicate windows. `.max` where nobody outside sees the sequences.
   public var spanSequences: UInt64 = DuplicateWindowLimits.reach
 
   public init() {}
@@ -43,7 +43,6 @@ public struct RingParameters: Equatable, Sendable {
     guard readBytes >= RingFormat.recordBytes(bodyBytes), readBytes >= Int(slotBytes) else { return false }
     // An empty ring takes the largest batch wherever its head stands.
     return dataBytes >= 2 * UInt64(batchBytes) + UInt64(blockBytes) && spanSequences > 0
-      && spanSequences <= DuplicateWindowLimits.reach
   }
 }
 

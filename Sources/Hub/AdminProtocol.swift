@@ -64,6 +64,10 @@ public struct HubStatus: Codable, Equatable, Sendable {
   public var messagesRouted: UInt64 = 0
   public var messagesUnreachable: UInt64 = 0
   public var messagesKept: UInt64 = 0
+  /// Durable messages: taken in, delivered, and given up (too old, or refused by their destination).
+  public var messagesStored: UInt64 = 0
+  public var messagesDelivered: UInt64 = 0
+  public var messagesDropped: UInt64 = 0
   public var heartbeats: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0

@@ -9,6 +9,8 @@ extension HubCore {
     guard let id = link.nodeId else { return }
     switch frame.kind {
     case .heartbeat: beat(frame, on: link, id, now: now)
+    case .message where frame.isDurable: takeDurable(frame, from: link, id, now: now)
+    case .stored: takeStored(from: link, id, now: now)
     case .message: route(frame, from: link, id, now: now)
     case .pong:
       if link.probe == frame.sequence {
@@ -115,7 +117,7 @@ extension HubCore {
   }
 
   /// Sends what may be refused: leaves the reserve free. Nil when it went in.
-  private func put(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) -> ErrorCode? {
+  func put(_ frame: FrameHeader, _ body: borrowing ByteQueue, to link: HubLink, now: Instant) -> ErrorCode? {
     guard link.session.output.space >= Session.recordBytes(body: body.count) + Self.outputReserve else {
       return .full
     }

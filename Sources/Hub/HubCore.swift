@@ -20,6 +20,13 @@ public final class HubCore {
   /// Messages for the hub that wait for the next commit.
   static let inboxPending = 256
   static let inboxFlushMs: UInt64 = 1_000
+  /// Durable messages that wait for the next commit, and how long the first of them may.
+  static let arrivalsPending = 512
+  static let gatherMs: UInt64 = 5
+  /// How long a delivered message may stay in the registry.
+  static let forgetMs: UInt64 = 20
+  /// How soon a link whose output is full is tried again.
+  static let outputWaitMs: UInt64 = 50
   /// Texts sent by hand that wait for their receipts.
   static let sendsPending = 64
 
@@ -46,6 +53,11 @@ public final class HubCore {
   var keptDue = Instant.never
   /// Copies of bodies that cannot be read and written in place.
   var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
+  var arrivals: [Arrival] = []
+  var delivered: [SpoolKey] = []
+  var spoolDue = Instant.never
+  /// For every node that is online.
+  var deliveries: [UInt32: Delivery] = [:]
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -148,7 +160,7 @@ public final class HubCore {
     if link.phase == .online, let id = link.nodeId, let reason {
       log.line(.info, "\(NodeName.text(id)) left: \(reason.sentence)")
     }
-    live.leave(link.id)
+    leave(link)
     link.release()
     freeSlots.append(link.id.slot)
   }
@@ -190,9 +202,14 @@ public final class HubCore {
     touched.append(link)
   }
 
+  private func leave(_ link: HubLink) {
+    live.leave(link.id)
+    if let id = link.nodeId, live.link(of: id) == nil { deliveries[id] = nil }
+  }
+
   private func beginClosing(_ link: HubLink, now: Instant) {
     if link.phase == .securing || link.phase == .joining { handshaking -= 1 }
-    live.leave(link.id)
+    leave(link)
     link.beginClosing(by: now + Limits.drainMs)
     wake(at: link.closesBy)
     touch(link)
@@ -333,6 +350,8 @@ public final class HubCore {
     wake(at: link.deadline(silenceMs: configuration.silenceMs))
     log.line(.info, "\(NodeName.text(id)) joined from \(link.address)")
     configure(link, now: now)
+    deliveries[id] = Delivery()
+    deliver(to: id, now: now)
   }
 
   private func configure(_ link: HubLink, now: Instant) {
@@ -353,8 +372,10 @@ public final class HubCore {
     }
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
+    if now >= spoolDue { flushSpool(now: now) }
     expireSends(now: now)
-    nextDeadline = min(sightingsDue, keptDue)
+    nextDeadline = min(sightingsDue, min(keptDue, spoolDue))
+    resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
       let deadline = link.deadline(silenceMs: configuration.silenceMs)
@@ -413,6 +434,8 @@ public final class HubCore {
   func drain(now: Instant) {
     isDraining = true
     status.draining = true
+    // Whoever waits for a word on what it sent gets it before the goodbye.
+    flushSpool(now: now)
     for link in links where link.phase != .free { close(link, .draining, now: now) }
   }
 
@@ -420,6 +443,7 @@ public final class HubCore {
   func finish(now: Instant) {
     flushSightings(now: now)
     flushKept(now: now)
+    flushSpool(now: now)
   }
 
   private func note(_ body: () throws(HubError) -> Void) {

@@ -8,6 +8,7 @@ enum Schema {
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1 nodes, tokens, events, inbox, settings", migrate: first)
+    migrator.registerMigration("2 spool, streams", migrate: second)
     return migrator
   }
 
@@ -55,6 +56,32 @@ enum Schema {
           body BLOB NOT NULL
         ) STRICT;
         CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        """)
+  }
+
+  /// Durable messages on their way through this hub, and the duplicate windows of the rings they come from.
+  private static func second(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE spool (
+          seq INTEGER PRIMARY KEY AUTOINCREMENT,
+          node INTEGER NOT NULL,
+          source INTEGER NOT NULL,
+          stream INTEGER NOT NULL,
+          sequence INTEGER NOT NULL,
+          hops INTEGER NOT NULL,
+          expires_ms INTEGER NOT NULL,
+          body BLOB NOT NULL,
+          UNIQUE (node, stream, sequence)
+        ) STRICT;
+        CREATE INDEX spool_by_node ON spool (node, seq);
+        CREATE TABLE streams (
+          stream INTEGER PRIMARY KEY NOT NULL,
+          node INTEGER NOT NULL,
+          heard_at INTEGER NOT NULL,
+          window BLOB NOT NULL
+        ) STRICT;
+        CREATE INDEX streams_by_node ON streams (node, heard_at);
         """)
   }
 }

@@ -5,13 +5,17 @@ import Wire
 /// room for the longest message; when full, a new message is refused to its sender, never an old one dropped.
 public struct Inbox: ~Copyable {
   public struct Entry: Equatable, Sendable {
-    /// Numbered by this node, rising by one.
+    /// Numbered by this node, rising.
     public let number: UInt64
     public let source: UInt32
     /// The sender's number.
     public let sequence: UInt64
     /// Wall time of arrival, milliseconds since 1970; 0 while unknown.
     public let wallTimeMs: UInt64
+    /// The stream of a durable message, which with the sequence names it for ever; 0 for an ordinary one.
+    public let stream: UInt64
+    /// The ring's record behind a durable message; 0 for an ordinary one.
+    let record: UInt64
     fileprivate let slot: Int
     public let byteCount: Int
   }
@@ -19,9 +23,12 @@ public struct Inbox: ~Copyable {
   private let texts: UnsafeMutableRawBufferPointer
   private var entries = Ring<Entry, 32>()
   private var freeSlots = Ring<Int, 32>()
-  private var lastNumber: UInt64 = 0
+  private var lastNumber: UInt64
 
-  public init() {
+  /// Numbers begin after `lastNumber`: where they never begin again at the same, an acknowledgement of an
+  /// earlier start cannot meet messages of this one.
+  public init(lastNumber: UInt64 = 0) {
+    self.lastNumber = lastNumber
     texts = .allocate(byteCount: Limits.inboxSlots * Limits.messageBytes, alignment: 16)
     for slot in 0..<Limits.inboxSlots { freeSlots.append(slot) }
   }
@@ -37,7 +44,7 @@ public struct Inbox: ~Copyable {
 
   /// The number given to the message; `full` or `tooLong` when it cannot be kept.
   public mutating func append(
-    _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64
+    _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64, stream: UInt64 = 0, record: UInt64 = 0
   ) throws(ErrorCode) -> UInt64 {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard let slot = freeSlots.popFirst() else { throw .full }
@@ -46,8 +53,8 @@ public struct Inbox: ~Copyable {
     lastNumber += 1
     entries.append(
       Entry(
-        number: lastNumber, source: source, sequence: sequence, wallTimeMs: wallTimeMs, slot: slot,
-        byteCount: text.byteCount))
+        number: lastNumber, source: source, sequence: sequence, wallTimeMs: wallTimeMs, stream: stream,
+        record: record, slot: slot, byteCount: text.byteCount))
     return lastNumber
   }
 
@@ -59,14 +66,11 @@ public struct Inbox: ~Copyable {
     return _overrideLifetime(span, borrowing: self)
   }
 
-  /// Drops everything up to and including `number`; how many went.
-  public mutating func acknowledge(upTo number: UInt64) -> Int {
-    var dropped = 0
-    while entries.count > 0, entries[0].number <= number, let entry = entries.popFirst() {
-      freeSlots.append(entry.slot)
-      dropped += 1
-    }
-    return dropped
+  /// Drops the oldest message if its number is not above this one.
+  mutating func popFirst(upTo number: UInt64) -> Entry? {
+    guard entries.count > 0, entries[0].number <= number, let entry = entries.popFirst() else { return nil }
+    freeSlots.append(entry.slot)
+    return entry
   }
 
   func checkInvariants() {

@@ -136,6 +136,7 @@ extension Node {
     timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
     if hubIndex == 0 { preferredRefused = false }
     watchForPreferredHub(now: now)
+    resendStored()
     enter(.online)
     tell(.hub(hubIndex))
     want(.sampleVitals)  // the first heartbeat goes at once
@@ -227,6 +228,8 @@ extension Node {
     case .failback: want(.probe)
     case .receipt: expireReceipts(now: now)
     case .drain: finishDrain()
+    // `moveStored` does the rest.
+    case .resume, .resend: resendStored()
     }
   }
 

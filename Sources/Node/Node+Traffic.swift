@@ -9,8 +9,10 @@ extension Node {
     switch frame.kind {
     case .configure: try takeConfiguration(now: now)
     case .heartbeatAck: try takeHeartbeatAck(frame, now: now)
+    case .message where frame.isDurable: try takeDurableMessage(frame, now: now)
     case .message: try takeMessage(frame, now: now)
     case .receipt: try takeReceipt(frame)
+    case .stored: try takeStored(now: now)
     case .pong: break
     case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone:
       counters.ignored += 1
@@ -127,9 +129,6 @@ extension Node {
     timers.set(.receipt, outbox.nextDeadline)
   }
 
-  /// Drops inbox entries up to `number`; how many went.
-  public mutating func acknowledge(upTo number: UInt64) -> Int { inbox.acknowledge(upTo: number) }
-
   private mutating func takeMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
     let stamp = wallTimeMs(now: now)
@@ -157,6 +156,7 @@ extension Node {
   private mutating func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
     let receipt = try Receipt(decoding: session.body)
+    if frame.isDurable { return takeDurableReceipt(receipt, from: frame.source) }
     guard outbox.resolve(receipt.sequence, from: frame.source) else { return counters.ignored += 1 }
     timers.set(.receipt, outbox.nextDeadline)
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))

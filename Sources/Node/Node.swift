@@ -1,4 +1,5 @@
 import Bounded
+import Durable
 import SkyCrypto
 import Wire
 
@@ -43,7 +44,8 @@ public struct NodeSelf: Sendable {
 /// clock, file, socket or random source.
 ///
 /// Order of calls, once and for all: `handle(.start)`; from then on, for whatever happens, `handle(_:now:)`
-/// or one of the requests (`join`, `send`, …), each followed by `nextAction()` until it gives nil. Bytes from
+/// or one of the requests (`join`, `send`, …), each followed by `nextAction()` until it gives nil; and
+/// `moveStored` whenever the rings or the link may have come further. Bytes from
 /// the link are appended to `session.input` before `handle(.linkBytes)`; bytes for it are taken from
 /// `session.output`. `handle(.tick)` is due at `nextDeadline`.
 ///
@@ -138,6 +140,13 @@ public struct Node: ~Copyable {
     public var received: UInt64 = 0
     /// Messages refused because the inbox was full.
     public var refusedFull: UInt64 = 0
+    /// Durable messages taken in, and those of them that a hub has taken over.
+    public var posted: UInt64 = 0
+    public var forwarded: UInt64 = 0
+    /// Durable messages that were refused for good or too old to be sent.
+    public var undelivered: UInt64 = 0
+    /// Durable messages that came again.
+    public var duplicates: UInt64 = 0
     /// Frames of a kind that has no place here.
     public var ignored: UInt64 = 0
     public var linkErrors: UInt64 = 0
@@ -165,7 +174,9 @@ public struct Node: ~Copyable {
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
-  public internal(set) var inbox = Inbox()
+  public internal(set) var inbox: Inbox
+  /// Nil where there is no place for durable messages.
+  public let stores: Stores?
   public let identity: Identity
   public let me: NodeSelf
 
@@ -184,6 +195,8 @@ public struct Node: ~Copyable {
   var heartbeatSentAt = Instant.never
   var lastHeard = Instant(ms: 0)
   var outbox = Outbox()
+  var owed = Ring<Owed, 64>()
+  var awaited = Ring<Awaited, 64>()
   var messageSequence: UInt64 = 0
   var beatSequence: UInt64 = 0
   var wallBaseMs: UInt64 = 0
@@ -194,8 +207,10 @@ public struct Node: ~Copyable {
   /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
   public init(
     seed: borrowing Secret<32>, entropy: borrowing Secret<32>, me: NodeSelf, settings: NodeSettings,
-    admission: Admission
+    admission: Admission, stores: Stores? = nil
   ) {
+    self.stores = stores
+    inbox = Inbox(lastNumber: stores.map { $0.incoming.ring.nextSequence - 1 } ?? 0)
     identity = Identity(seed: seed)
     random = Drbg(seed: entropy)
     self.me = me

@@ -219,7 +219,7 @@ public struct Session: ~Copyable {
       wipeSecrets()
       phase = .failed
       return .closed(code)
-    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong:
+    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong, .stored:
       return .frame(frame)
     }
   }

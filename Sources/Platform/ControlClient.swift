@@ -19,6 +19,8 @@ final class ControlClient {
   var lastHeard = Instant(ms: 0)
   /// It asked to quit: closed when its output has gone.
   var isLeaving = false
+  /// What its request at hand waits for; it is served no further meanwhile.
+  var held: HeldReply?
   /// It will send nothing more.
   private(set) var hasEnded = false
   /// The line at hand was longer than the limit: what follows of it is dropped.
@@ -41,6 +43,7 @@ final class ControlClient {
     kinds = 0
     lost = 0
     isLeaving = false
+    held = nil
     hasEnded = false
     lineWasCut = false
     isSkipping = false
@@ -51,6 +54,7 @@ final class ControlClient {
     guard fd >= 0 else { return }
     sky_close(fd)
     fd = -1
+    held = nil
     kinds = 0
     // Input may hold a join ticket.
     input.clear()
@@ -139,7 +143,7 @@ final class ControlClient {
   }
 
   func closeIfDone() {
-    if fd >= 0, output.isEmpty, isLeaving || (hasEnded && kinds == 0) { close() }
+    if fd >= 0, output.isEmpty, held == nil, isLeaving || (hasEnded && kinds == 0) { close() }
   }
 }
 

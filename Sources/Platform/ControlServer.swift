@@ -5,9 +5,11 @@ import Wire
 /// Answers requests of the control socket. The server calls it for every verb but `version`, `json`,
 /// `watch`, `help` and `quit`, which it answers itself; the role has been checked by then.
 public protocol ControlHandler: AnyObject {
-  /// Fills `reply` with fields or rows, or an error. A reply left open ends with `OK`. Must not call
-  /// the server back: events are published after it returns.
+  /// Fills `reply` with fields or rows, or an error, or holds it. A reply left open ends with `OK`. Must not
+  /// call the server back: events are published after it returns.
   func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply)
+  /// Fills in a reply that was held, if its time has come; false when it has not.
+  func finish(_ held: HeldReply, reply: inout ControlReply) -> Bool
 }
 
 /// The control socket's server side: a fixed table of clients, each with fixed buffers.
@@ -132,6 +134,24 @@ public final class ControlServer {
     client.closeIfDone()
   }
 
+  /// Answers requests whose replies were held, as far as they can be answered now: once a turn.
+  public func answerHeld(handler: any ControlHandler) {
+    for i in 0..<Limits.controlClients {
+      let client = clients[i]
+      guard client.fd >= 0, let held = client.held else { continue }
+      // Events may have filled the room that was there.
+      if client.output.space < Limits.controlEventBytes { client.flush() }
+      guard client.fd >= 0, client.output.space >= Limits.controlEventBytes else { continue }
+      reply.begin(json: client.isJson)
+      guard handler.finish(held, reply: &reply) else { continue }
+      reply.ok()
+      reply.append(to: &client.output)
+      client.held = nil
+      answer(client, handler)
+      client.closeIfDone()
+    }
+  }
+
   /// Tells an event to every client that watches its kind. `build` adds the fields; it may be called
   /// twice, once for each form, and must not call the server.
   public func publish(_ kind: ControlEventKind, _ build: (inout ControlReply) -> Void) {
@@ -185,7 +205,7 @@ public final class ControlServer {
     var oldest: Int?
     for i in 0..<limit {
       if clients[i].fd < 0 { return i }
-      guard clients[i].kinds == 0 || !clients[i].output.isEmpty else { continue }
+      guard clients[i].held == nil, clients[i].kinds == 0 || !clients[i].output.isEmpty else { continue }
       guard now.since(clients[i].lastHeard) >= Limits.controlIdleMs else { continue }
       if let best = oldest, clients[best].lastHeard < clients[i].lastHeard { continue }
       oldest = i
@@ -206,7 +226,7 @@ public final class ControlServer {
 
   /// Answers whole lines while there is room for the longest reply.
   private func answer(_ client: ControlClient, _ handler: any ControlHandler) {
-    while client.fd >= 0, !client.isLeaving {
+    while client.fd >= 0, !client.isLeaving, client.held == nil {
       if client.output.space < Limits.controlReplyBytes {
         client.flush()
         if client.fd < 0 || client.output.space < Limits.controlReplyBytes { return }
@@ -243,6 +263,8 @@ public final class ControlServer {
       case .quit: client.isLeaving = true
       default: handler.handle(request, role: client.role, reply: &reply)
       }
+      client.held = reply.held
+      if client.held != nil { return }
       reply.ok()
     } catch {
       reply.error(error)

@@ -154,6 +154,60 @@ public struct Receipt: Equatable, Sendable {
   }
 }
 
+/// One entry of a STORED frame: `stream u64, sequence u64, code u16`. Code 0: the other side has the message
+/// on its medium, or had it before; this side may forget it. `full` and `busy`: not now. Any other: never.
+public struct StoredEntry: Equatable, Sendable {
+  public static let byteCount = 18
+  public var stream: UInt64
+  public var sequence: UInt64
+  public var failure: ErrorCode?
+
+  public init(stream: UInt64, sequence: UInt64, failure: ErrorCode?) {
+    self.stream = stream
+    self.sequence = sequence
+    self.failure = failure
+  }
+
+  /// The entry at the reader's place.
+  public init(from reader: inout ByteReader) throws(DecodeError) {
+    stream = try reader.integer()
+    sequence = try reader.integer()
+    let code: UInt16 = try reader.integer()
+    failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+  }
+
+  /// How many entries a body holds; `malformedFrame` when it is not a whole number of 1 to 64.
+  public static func count(in body: RawSpan) throws(ErrorCode) -> Int {
+    let count = body.byteCount / byteCount
+    guard count >= 1, count <= Limits.storedEntries, body.byteCount % byteCount == 0 else { throw .malformedFrame }
+    return count
+  }
+
+  /// The entry at `index`, which must be below `count(in:)`.
+  public static func at(_ index: Int, in body: RawSpan) throws(ErrorCode) -> StoredEntry {
+    do throws(DecodeError) {
+      var reader = ByteReader(body.extracting((index * byteCount)..<((index + 1) * byteCount)))
+      return try StoredEntry(from: &reader)
+    } catch { throw .malformedFrame }
+  }
+
+  public func append(to queue: inout ByteQueue) -> Bool {
+    guard queue.space >= Self.byteCount else { return false }
+    queue.append(bigEndian: stream)
+    queue.append(bigEndian: sequence)
+    queue.append(bigEndian: failure?.rawValue ?? 0)
+    return true
+  }
+}
+
+/// Reads the `stream u64` before the text of a durable message.
+public func decodeStream(_ body: RawSpan) throws(ErrorCode) -> UInt64 {
+  do throws(DecodeError) {
+    var reader = ByteReader(body)
+    return try reader.integer()
+  } catch { throw .malformedFrame }
+}
+
 /// Reads the `u16` code of a CLOSE frame or a refusal record; an unknown one reads as `linkClosed`.
 public func decodeCode(_ body: RawSpan) throws(ErrorCode) -> ErrorCode {
   do throws(DecodeError) {

@@ -1,5 +1,16 @@
 import Bounded
 
+/// What a reply waits for, in the handler's own words.
+public struct HeldReply: Equatable, Sendable {
+  public let verb: ControlVerb
+  public let value: UInt64
+
+  public init(_ verb: ControlVerb, _ value: UInt64) {
+    self.verb = verb
+    self.value = value
+  }
+}
+
 /// Renders one reply or one event of the control socket, as text or as JSON, into one buffer made at
 /// start. Not a connection: whoever owns it copies `bytes` to a client when the reply is complete.
 ///
@@ -23,6 +34,9 @@ public struct ControlReply: ~Copyable {
   /// The error this reply reports, nil for OK.
   public private(set) var failure: ErrorCode?
 
+  /// The reply comes later (`hold`).
+  public private(set) var held: HeldReply?
+
   /// `capacity` bytes for the longest reply; `Limits.controlReplyBytes` in the daemon.
   public init(capacity: Int) { text = TextBuffer(capacity: capacity) }
 
@@ -43,6 +57,9 @@ public struct ControlReply: ~Copyable {
     reset(json: json)
     if json { text.append("{\"ok\":true") }
   }
+
+  /// Puts the reply off: the client gets it, and is served further, once the handler can finish it.
+  public mutating func hold(_ held: HeldReply) { self.held = held }
 
   /// Ends the reply. A reply that did not fit becomes the error `tooLong`.
   public mutating func ok() {
@@ -240,6 +257,7 @@ public struct ControlReply: ~Copyable {
     text.removeAll()
     isJson = json
     isComplete = false
+    held = nil
     failure = nil
     part = .fields
     pairsInLine = 0

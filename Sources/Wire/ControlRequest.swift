@@ -35,8 +35,8 @@ public struct ControlRequest: ~Escapable {
     while position < end {
       guard count < range.most else { throw .badArgument }
       let start = position
-      // The text of `send` is the rest of the line, blanks and all.
-      let takesRest = verb == .send && count == 1
+      // The text of a message is the rest of the line, blanks and all.
+      let takesRest = verb == .send && count == 1 || verb == .post && count == 2
       position = takesRest ? end : Self.skipWord(line, from: position, to: end)
       starts[count] = UInt16(start)
       ends[count] = UInt16(position)

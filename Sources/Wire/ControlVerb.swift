@@ -26,9 +26,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
-  case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
+  case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
 
-  public static let count: UInt8 = 15
+  public static let count: UInt8 = 16
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -46,6 +46,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .id: "id"
     case .join: "join"
     case .send: "send"
+    case .post: "post"
     case .inbox: "inbox"
     case .watch: "watch"
     case .mode: "mode"
@@ -65,6 +66,7 @@ public enum ControlVerb: UInt8, Sendable {
     switch self {
     case .join: "TICKET"
     case .send: "NODid|HUB TEXT"
+    case .post: "NODid|HUB SECONDS TEXT"
     case .inbox: "[after SEQ | ack SEQ|all]"
     case .watch: "[KIND... | off]"
     case .mode: "[DUTY on|off]..."
@@ -79,6 +81,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .id: "the node's address, instance and fingerprint"
     case .join: "be admitted to a swarm with a ticket from skyhub token"
     case .send: "send a text message"
+    case .post: "keep a text message on the medium until it is delivered, SECONDS at most (0: no limit)"
     case .inbox: "messages that came in; ack forgets them"
     case .watch: "tell events as they happen"
     case .mode: "show the duties, or switch some on or off"
@@ -97,7 +100,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
-    case .send, .inbox: .operate
+    case .send, .post, .inbox: .operate
     default: .read
     }
   }
@@ -107,6 +110,7 @@ public enum ControlVerb: UInt8, Sendable {
     switch self {
     case .join, .json: (1, 1)
     case .send: (2, 2)
+    case .post: (3, 3)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     default: (0, 0)

@@ -17,6 +17,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case draining = 20
   case timeout = 21
   case ioFailed = 22
+  case expired = 23
 
   // Link: before the inner handshake
   case resolveFailed = 30
@@ -84,6 +85,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .draining: "draining"
     case .timeout: "timeout"
     case .ioFailed: "io_failed"
+    case .expired: "expired"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
     case .tlsFailed: "tls_failed"
@@ -143,6 +145,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .draining: "the daemon is shutting down"
     case .timeout: "no answer in time"
     case .ioFailed: "reading or writing a file failed; see the journal"
+    case .expired: "the message's time to live ran out before it could be delivered"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"
     case .tlsFailed: "the TLS handshake failed"

@@ -55,6 +55,11 @@ public enum Limits {
   public static let silenceGraceMs: UInt64 = 1_000
   public static func silenceMs(heartbeatMs: UInt64) -> UInt64 { heartbeatMs * silenceIntervals + silenceGraceMs }
 
+  /// The stream's name before the text of a durable message.
+  public static let streamBytes = 8
+  /// Entries of one STORED frame; a sender has no more durable messages on the way over one hop.
+  public static let storedEntries = 64
+
   // MARK: Ids (blueprint)
 
   public static let lightNodeFirst: UInt32 = 1_000_000
@@ -82,6 +87,21 @@ public enum Limits {
   public static let inboxSlots = 32
   public static let outboxSlots = 16
   public static let messageBytes = 3_072
+  /// The ring file of durable messages that wait for the hub, and that of those that came for this node.
+  public static let ringFileBytes: UInt32 = 4 << 20
+  public static let ringBatchBytes = 16_384
+  public static let ringReadBytes = 8_192
+  /// What a node keeps of a durable message beside its text, in either ring.
+  public static let ringEntryBytes = 28
+  /// Rings whose messages a node can tell from those it has had, and how long a silent one keeps its place.
+  public static let seenStreams = 80
+  public static let seenKeepMs: UInt64 = 3_600_000
+  /// A durable message refused for want of room is tried again after this long.
+  public static let resumeMs: UInt64 = 2_000
+  /// Durable messages of which nothing is heard are sent again after this long.
+  public static let resendMs: UInt64 = 60_000
+  /// At a stop, what is in memory may take this long to get onto the medium.
+  public static let settleMs: UInt64 = 5_000
   public static let eventSlots = 64
   public static let linkInputBytes = recordBytes
   public static let linkOutputBytes = 2 * recordBytes
@@ -137,7 +157,7 @@ public enum Limits {
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
     precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
     precondition(controlAdminClients < controlClients)
-    precondition(messageBytes <= frameBodyBytes)
+    precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(backoffFirstMs < backoffCapMs)
   }

@@ -75,21 +75,25 @@ public enum FrameKind: UInt8, Sendable {
   case close = 10
   /// The node's first record under new keys: the hub drops the old ones.
   case rekeyDone = 11
+  /// What became of durable messages on this hop: stored by the other side, or refused.
+  case stored = 12
 }
 
 /// The 24 bytes before every body.
 public struct FrameHeader: Equatable, Sendable {
-  public var kind: FrameKind
   /// Bit 0: durable. The others are zero.
+  public static let durable: UInt8 = 1
+
+  public var kind: FrameKind
   public var flags: UInt8
   public var hops: UInt8
   public var priority: UInt8
   /// Node ids; 0 is the hub of the link.
   public var source: UInt32
   public var destination: UInt32
-  /// Per source and kind, rising.
+  /// Per source and kind, rising. Of a durable message: that of its record in the ring it came from.
   public var sequence: UInt64
-  /// Seconds left to live; 0 means while the link lives.
+  /// Seconds left to live; 0 means while the link lives, and without limit for a durable message.
   public var timeToLiveS: UInt32
 
   public init(
@@ -122,6 +126,8 @@ public struct FrameHeader: Equatable, Sendable {
       timeToLiveS = try reader.integer()
     } catch { throw .malformedFrame }
   }
+
+  public var isDurable: Bool { flags & Self.durable != 0 }
 
   /// False when it does not fit.
   public func append(to queue: inout ByteQueue) -> Bool {

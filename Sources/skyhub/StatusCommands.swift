@@ -32,6 +32,10 @@ struct StatusCommand: ParsableCommand {
         "\(status.messagesRouted) routed, \(status.messagesUnreachable) unreachable, "
           + "\(status.messagesKept) for the hub"
       ),
+      (
+        "durable messages",
+        "\(status.messagesStored) taken in, \(status.messagesDelivered) delivered, \(status.messagesDropped) given up"
+      ),
       ("heartbeats", "\(status.heartbeats)"),
       ("key renewals", "\(status.rekeys)"),
       ("clones", "\(status.clones)"),

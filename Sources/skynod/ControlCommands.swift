@@ -29,6 +29,7 @@ final class ControlCommands {
       case .id: id(node, &reply)
       case .join: try join(request, &node, context, &reply)
       case .send: try send(request, &node, context, &reply)
+      case .post: try post(request, &node, context, &reply)
       case .inbox: try inbox(request, &node, &reply)
       case .mode: try mode(request, &node, &reply)
       case .peers: peers(node, &reply)
@@ -79,6 +80,40 @@ final class ControlCommands {
     try node.send(text.bytes, to: destination, now: now)
   }
 
+  /// The reply waits until the message is on the medium: `OK` is the acknowledgement.
+  private func post(
+    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    guard let destination = parseNodeId(request.argument(0)), let seconds = request.number(1),
+      let timeToLiveS = UInt32(exactly: seconds)
+    else { throw .badArgument }
+    text.removeAll()
+    guard ControlText.read(request.argument(2), into: &text) else { throw .badArgument }
+    reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, &node, context.now)))
+  }
+
+  private func postText(
+    _ text: borrowing TextBuffer, to destination: UInt32, _ timeToLiveS: UInt32, _ node: inout Node, _ now: Instant
+  ) throws(ErrorCode) -> UInt64 {
+    try node.post(text.bytes, to: destination, timeToLiveS: timeToLiveS, now: now)
+  }
+
+  /// A held reply whose time may have come.
+  func finish(_ held: HeldReply, node: borrowing Node, reply: inout ControlReply) -> Bool {
+    if held.verb == .post {
+      do throws(ErrorCode) {
+        guard try node.isStored(held.value) else { return false }
+        reply.field("sequence", held.value)
+      } catch {
+        reply.error(error, sentence: "the message is only in memory: the medium failed; see the journal")
+      }
+      return true
+    }
+    guard node.isAcknowledgementStored else { return false }
+    reply.field("acknowledged", held.value)
+    return true
+  }
+
   private func inbox(
     _ request: borrowing ControlRequest, _ node: inout Node, _ reply: inout ControlReply
   ) throws(ErrorCode) {
@@ -89,7 +124,7 @@ final class ControlCommands {
     guard request.argument(0, is: "ack"), request.argumentCount == 2 else { throw .badArgument }
     let number = request.argument(1, is: "all") ? .max : request.number(1)
     guard let number else { throw .badArgument }
-    reply.field("acknowledged", node.acknowledge(upTo: number))
+    reply.hold(HeldReply(.inbox, UInt64(node.acknowledge(upTo: number))))
   }
 
   /// As many messages as fit one reply; `inbox after SEQ` goes on.
@@ -102,6 +137,11 @@ final class ControlCommands {
       reply.field("seq", entry.number)
       if entry.source == 0 { reply.field("from", "HUB") } else { nodeId("from", entry.source, &reply) }
       time("time", entry.wallTimeMs, &reply)
+      if entry.stream != 0 {
+        let stream = InlineArray<8, UInt8> { UInt8(truncatingIfNeeded: entry.stream >> UInt64(56 - 8 * $0)) }
+        reply.fieldHex("stream", stream.span.bytes)
+        reply.field("sequence", entry.sequence)
+      }
       let message = node.inbox.text(of: entry)
       if ControlText.isClean(message) { reply.field("text", message) } else { reply.fieldHex("hex", message) }
       if !reply.endRow() { break }

@@ -7,8 +7,8 @@ import Wire
 
 /// The daemon: joins the pure `Node` to the outside. One thread, one loop.
 ///
-/// A turn: wait, serve what became ready, let the node's timers fire, do what the node asks for, tell what
-/// happened, ping the watchdog. Nothing in a turn waits for anybody.
+/// A turn: wait, serve what became ready, let the node's timers fire, do what the node asks for, move what lies
+/// in the ring files, tell what happened, ping the watchdog. Nothing in a turn waits for anybody.
 final class Daemon: ControlHandler {
   enum Token {
     static let signals: UInt64 = 1
@@ -22,6 +22,7 @@ final class Daemon: ControlHandler {
   let control: ControlServer
   let telling: Telling
   let link: Link
+  private let rings: RingFiles
   private let commands = ControlCommands()
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
@@ -46,7 +47,8 @@ final class Daemon: ControlHandler {
     loop = try EventLoop()
     signals = try SignalSource()
     state = try StateStore(directory: options.stateDirectory ?? configuration.stateDirectory)
-    node = try Self.makeNode(configuration, &state)
+    rings = try RingFiles(directory: options.stateDirectory ?? configuration.stateDirectory, loop: loop)
+    node = try Self.makeNode(configuration, &state, rings.stores)
     self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
@@ -58,7 +60,9 @@ final class Daemon: ControlHandler {
     try loop.add(listener.descriptor, token: Token.control, .read)
   }
 
-  private static func makeNode(_ configuration: Configuration, _ state: inout StateStore) throws(ErrorCode) -> Node {
+  private static func makeNode(
+    _ configuration: Configuration, _ state: inout StateStore, _ stores: Stores
+  ) throws(ErrorCode) -> Node {
     var settings = try NodeSettings(configuration)
     var admission = try state.admission()
     if admission.nodeId == 0, settings.ticket == nil { settings.ticket = try state.ticketCredential() }
@@ -77,7 +81,7 @@ final class Daemon: ControlHandler {
       }
     }
     let me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
-    return Node(seed: seed, entropy: entropy, me: me, settings: settings, admission: admission)
+    return Node(seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores)
   }
 
   /// systemd's socket when there is one, else our own at the configured path.
@@ -118,12 +122,14 @@ final class Daemon: ControlHandler {
       ping(now: now)
     }
     control.closeAll()
+    rings.settle()
     telling.stopped()
     return 0
   }
 
   private var nextDeadline: Instant {
-    min(min(node.nextDeadline, telling.watchdogDeadline), min(link.deadline, link.probeDeadline))
+    let own = min(min(node.nextDeadline, telling.watchdogDeadline), min(link.deadline, link.probeDeadline))
+    return min(own, rings.deadline(now: Clock.now))
   }
 
   private func serve(_ event: Event, now: Instant) {
@@ -134,6 +140,7 @@ final class Daemon: ControlHandler {
       while control.accept(from: listener.descriptor, now: now) != nil {}
     case Link.token: driveLink(now: now)
     case Link.probeToken: driveLink(now: now)
+    case RingFiles.outgoingToken, RingFiles.incomingToken: break  // every turn ends with the rings
     default: _ = control.serve(event, firstToken: Token.firstClient, now: now, handler: self)
     }
   }
@@ -185,8 +192,14 @@ final class Daemon: ControlHandler {
 
   /// Ends a turn: sends what the node wrote, tells what happened.
   func settle(now: Instant) {
+    rings.pump(now: now)
+    repeat {
+      act(now: now)
+      do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
+    } while node.session.output.isEmpty && node.moveStored(now: now)
     act(now: now)
-    do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
+    rings.pump(now: now)
+    control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
       switch notice {
@@ -251,6 +264,10 @@ final class Daemon: ControlHandler {
       commands.handle(request, node: &node, context: context, reply: &reply)
       act(now: now)
     }
+  }
+
+  func finish(_ held: HeldReply, reply: inout ControlReply) -> Bool {
+    commands.finish(held, node: node, reply: &reply)
   }
 
   private func drain(now: Instant) {

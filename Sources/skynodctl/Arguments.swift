@@ -17,6 +17,10 @@ struct Arguments {
   var wantsVersion = false
   var readsStandardInput = false
   var acknowledges = false
+  var isDurable = false
+  /// Seconds that a durable message may wait; 0 means without limit.
+  var timeToLiveS: UInt64 = 0
+  var waitsForReceipt = false
 
   /// Global options may stand before or after the command; `--` ends options.
   init() throws(UsageError) {
@@ -38,7 +42,7 @@ struct Arguments {
 
   /// Seconds to wait for the daemon.
   var timeoutMs: UInt64 {
-    let seconds = timeoutSeconds ?? command?.defaultTimeoutSeconds ?? 5
+    let seconds = timeoutSeconds ?? (waitsForReceipt ? 60 : command?.defaultTimeoutSeconds ?? 5)
     return seconds * 1_000
   }
 
@@ -57,6 +61,14 @@ struct Arguments {
       wantsVersion = true
     } else if word.is("--stdin"), command == .send {
       readsStandardInput = true
+    } else if word.is("--durable"), command == .send {
+      isDurable = true
+    } else if word.is("--ttl"), command == .send {
+      try setTimeToLive(value(of: word, &index))
+    } else if let seconds = word.after("--ttl="), command == .send {
+      try setTimeToLive(seconds)
+    } else if word.is("--wait"), command == .send {
+      waitsForReceipt = true
     } else if word.is("--ack"), command == .inbox {
       acknowledges = true
     } else if word.is("--socket") {
@@ -85,6 +97,14 @@ struct Arguments {
       throw UsageError(sentence: "not a number of seconds from 0 to 86400", word: word)
     }
     timeoutSeconds = seconds
+  }
+
+  private mutating func setTimeToLive(_ word: Word) throws(UsageError) {
+    guard let seconds = word.number, seconds >= 1, seconds <= UInt64(UInt32.max) else {
+      throw UsageError(sentence: "not a number of seconds from 1 to 4294967295", word: word)
+    }
+    timeToLiveS = seconds
+    isDurable = true
   }
 
   /// How many words each command takes.

@@ -107,8 +107,8 @@ final class Client {
     return line
   }
 
-  /// The next event line, waiting as long as it takes.
-  func event() throws(Failure) -> [UInt8]? { try lineIfAny(deadline: nil) }
+  /// The next event line, waiting as long as it takes, or until the deadline (`sky_clock_ms`).
+  func event(deadline: UInt64? = nil) throws(Failure) -> [UInt8]? { try lineIfAny(deadline: deadline) }
 
   /// Takes the event lines that are there without waiting.
   func drainEvents() throws(Failure) {

@@ -20,6 +20,7 @@ struct Runner {
     case .top: try TopView(arguments: arguments, out: out).run()
     case .watch: try watch()
     case .join: try join()
+    case .send where arguments.waitsForReceipt: try sendAndWait()
     case .inbox where arguments.words.isEmpty: try inbox()
     default:
       let request = try request(for: command)
@@ -33,7 +34,12 @@ struct Runner {
   /// The request line: the sub-command's name and words, which are the protocol's own.
   private func request(for command: Subcommand) throws(Failure) -> [UInt8] {
     var line = bytes(of: command.name)
-    if command == .send { return try line + [0x20] + arguments.words[0].bytes + [0x20] + message() }
+    if command == .send {
+      let text = try message()
+      if !arguments.isDurable { return line + [0x20] + arguments.words[0].bytes + [0x20] + text }
+      line = bytes(of: "post ") + arguments.words[0].bytes + [0x20]
+      return line + digits(arguments.timeToLiveS) + [0x20] + text
+    }
     for word in arguments.words { line += [0x20] + word.bytes }
     try checkLine(line)
     return line
@@ -106,7 +112,7 @@ struct Runner {
       }
     case .reload: out.write("reloaded\n")
     case .drain: out.write("draining\n")
-    case .send: out.write("queued\n")
+    case .send: out.write(arguments.isDurable ? "stored\n" : "queued\n")
     default:
       let all = fields(lines)
       var width = 0
@@ -155,6 +161,26 @@ struct Runner {
     if arguments.isJson { try printJson(client, request) } else { _ = try client.ask(request) }
     out.flush()
     while let line = try client.event() { client.onEvent?(line) }
+  }
+
+  /// Sends, then waits for what its receiver says.
+  private func sendAndWait() throws(Failure) {
+    let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
+    let news = Deliveries()
+    client.onEvent = { news.lines.append($0) }
+    _ = try client.ask("watch delivery")
+    let sequence = value(fields(try client.ask(try request(for: .send))), "sequence")
+    let result = try news.result(of: sequence, client, deadline: sky_clock_ms() + arguments.timeoutMs)
+    if arguments.isJson {
+      out.write("{\"ok\":true,\"sequence\":")
+      out.write(sequence)
+      out.write(",\"result\":\"")
+      out.write(result)
+      out.write("\"}\n")
+    } else {
+      out.write(equals(result, "ok") ? "delivered\n" : "not delivered\n")
+    }
+    if let code = ErrorCode.allCases.first(where: { equals(result, $0.token) }) { throw Failure(code) }
   }
 
   /// Lists page after page: a reply holds as many messages as fit it.
@@ -257,5 +283,33 @@ struct Runner {
       if let code = ErrorCode(rawValue: number), equals(token, code.token) { return code.needsPerson ? code : nil }
     }
     return nil
+  }
+}
+
+/// The line without its first words.
+private func afterWords(_ count: Int, of line: [UInt8]) -> [UInt8] {
+  var left = count
+  for (i, byte) in line.enumerated() where byte == 0x20 {
+    left -= 1
+    if left == 0 { return Array(line[(i + 1)...]) }
+  }
+  return []
+}
+
+/// Delivery events, as they came in beside replies.
+private final class Deliveries {
+  var lines: [[UInt8]] = []
+
+  /// `ok`, or the token of an error.
+  func result(of sequence: [UInt8], _ client: Client, deadline: UInt64) throws(Failure) -> [UInt8] {
+    while true {
+      for line in lines {
+        let event = row(afterWords(3, of: line))
+        if value(event, "sequence") == sequence { return value(event, "result") }
+      }
+      lines.removeAll()
+      guard let line = try client.event(deadline: deadline) else { throw Failure(.timeout) }
+      lines.append(line)
+    }
   }
 }

@@ -36,7 +36,7 @@ enum Subcommand: UInt8 {
   var parameters: StaticString {
     switch self {
     case .join: "TICKET"
-    case .send: "NODid|HUB (TEXT... | --stdin)"
+    case .send: "[--durable] [--ttl S] [--wait] NODid|HUB (TEXT... | --stdin)"
     case .inbox: "[--ack | ack SEQ|all]"
     case .watch: "[KIND...]"
     case .mode: "[DUTY on|off]..."
@@ -78,7 +78,10 @@ enum Subcommand: UInt8 {
     case .send:
       """
       The words of TEXT are joined by blanks. --stdin sends standard input instead, a last line feed
-      left out. A message is at most 3072 bytes. Needs the operate role.
+      left out. A message is at most 3072 bytes.
+      Without more it goes out now or not at all. --durable keeps it on the medium until it is
+      delivered, also while there is no hub; --ttl S gives it up after S seconds. --wait waits for
+      the receiver's word, at most --timeout seconds (60 here). Needs the operate role.
 
       """
     case .inbox:

@@ -11,7 +11,7 @@
 #include "sky_os.h"
 
 #define SKY_DNS_FAILED (-30)  ///< no such name, no answer, no server
-#define SKY_DNS_FULL (-18)    ///< no memory or no descriptor
+#define SKY_DNS_FULL (-16)    ///< no memory or no descriptor
 #define SKY_DNS_ADDRESSES 8
 
 typedef struct sky_dns sky_dns;

@@ -16,7 +16,7 @@
 #define SKY_TLS_CERTIFICATE (-34)  ///< not valid for the CA and name, or not parseable
 #define SKY_TLS_CLOSED (-35)       ///< the other side said goodbye (close_notify)
 #define SKY_TLS_TRUNCATED (-40)    ///< the stream ended without goodbye
-#define SKY_TLS_FULL (-18)         ///< no memory
+#define SKY_TLS_FULL (-16)         ///< no memory
 
 /// Trust or identity, shared by many connections.
 typedef struct sky_tls_context sky_tls_context;

@@ -1,0 +1,230 @@
+import Bounded
+import Durable
+import Foundation
+import Node
+import Wire
+
+/// What is under way to one node that is online.
+///
+/// Invariant: `inFlight` holds at most `Limits.storedEntries` messages, and of one stream none whose sequences
+/// lie further apart than the node's duplicate window reaches.
+final class Delivery {
+  struct InFlight {
+    let row: Int64
+    let stream: UInt64
+    let sequence: UInt64
+  }
+
+  /// Rows up to this one were handed out since the beginning or since the last `startOver`.
+  var cursor: Int64 = 0
+  var inFlight: [InFlight] = []
+  /// The link was full; goes on at this time.
+  var continuesAt = Instant.never
+  /// The node had no room, or has not answered: what was not answered is handed out again at this time.
+  var startsOverAt = Instant.never
+  /// The node had no room: nothing until then.
+  var isPaused = false
+
+  var deadline: Instant { min(continuesAt, startsOverAt) }
+
+  func startOver() {
+    cursor = 0
+    inFlight.removeAll(keepingCapacity: true)
+    isPaused = false
+    startsOverAt = .never
+  }
+
+  /// Whether this message may be on the way beside those that are.
+  func admits(_ message: SpooledMessage) -> Bool {
+    inFlight.allSatisfy { $0.stream != message.stream || message.sequence &- $0.sequence < DuplicateWindowLimits.reach }
+  }
+}
+
+/// Durable messages: into the registry before they are acknowledged, out of it once their destination has them.
+extension HubCore {
+  /// A durable message that came in and is not committed yet.
+  struct Arrival {
+    let message: SpooledMessage
+    let link: LinkId
+  }
+
+  // MARK: From nodes
+
+  func takeDurable(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
+    guard frame.source == id else {
+      log.line(.warning, "\(describe(link)): \(ErrorCode.spoofedSource.sentence)")
+      return close(link, .spoofedSource, now: now)
+    }
+    let length = link.session.body.byteCount
+    guard length > Limits.streamBytes, let stream = try? decodeStream(link.session.body) else {
+      return close(link, .malformedFrame, now: now)
+    }
+    let wall = wallClockMs()
+    let message = SpooledMessage(
+      destination: frame.destination, source: id, stream: stream, sequence: frame.sequence, hops: frame.hops,
+      expiresMs: frame.timeToLiveS == 0 ? 0 : wall + UInt64(frame.timeToLiveS) * 1_000,
+      text: Data(copying: link.session.body.extracting(Limits.streamBytes..<length)))
+    if let failure = refusal(of: message) {
+      return sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)], to: link, now: now)
+    }
+    arrivals.append(Arrival(message: message, link: link.id))
+    flushSpool(by: now + Self.gatherMs)
+  }
+
+  private func refusal(of message: SpooledMessage) -> ErrorCode? {
+    if message.text.count > Limits.messageBytes { return .tooLong }
+    if message.hops >= Router.hopsMaximum { return .unreachable }
+    // Sequences that no ring gives out; the registry's numbers are signed.
+    if message.sequence >> 63 != 0 { return .badArgument }
+    return arrivals.count < Self.arrivalsPending ? nil : .busy
+  }
+
+  /// A node's word on what was delivered to it.
+  func takeStored(from link: HubLink, _ id: UInt32, now: Instant) {
+    guard let delivery = deliveries[id] else { return }
+    do throws(ErrorCode) {
+      for i in 0..<(try StoredEntry.count(in: link.session.body)) {
+        take(try StoredEntry.at(i, in: link.session.body), from: id, delivery, now: now)
+      }
+    } catch {
+      return close(link, error, now: now)
+    }
+    if !delivery.isPaused { delivery.startsOverAt = delivery.inFlight.isEmpty ? .never : now + Limits.resendMs }
+    deliver(to: id, now: now)
+  }
+
+  private func take(_ entry: StoredEntry, from id: UInt32, _ delivery: Delivery, now: Instant) {
+    let index = delivery.inFlight.firstIndex { $0.stream == entry.stream && $0.sequence == entry.sequence }
+    guard let index else { return }
+    if entry.failure == .full || entry.failure == .busy {
+      guard !delivery.isPaused else { return }
+      delivery.isPaused = true
+      delivery.startsOverAt = now + Limits.resumeMs
+      return wake(at: delivery.startsOverAt)
+    }
+    delivery.inFlight.remove(at: index)
+    forget(SpoolKey(destination: id, stream: entry.stream, sequence: entry.sequence), now: now)
+    if entry.failure == nil { status.messagesDelivered += 1 } else { status.messagesDropped += 1 }
+  }
+
+  private func forget(_ key: SpoolKey, now: Instant) {
+    delivered.append(key)
+    flushSpool(by: now + Self.forgetMs)
+  }
+
+  // MARK: To nodes
+
+  /// Hands a node what is kept for it, as far as the link and the rules of delivery allow.
+  func deliver(to id: UInt32, now: Instant) {
+    guard let delivery = deliveries[id], !delivery.isPaused,
+      let link = live.link(of: id).flatMap({ self.link($0) })
+    else { return }
+    let free = Limits.storedEntries - delivery.inFlight.count
+    guard free > 0 else { return }
+    do throws(HubError) {
+      for message in try registry.spooled(for: id, after: delivery.cursor, limit: free) {
+        guard hand(message, to: link, delivery, now: now) else { break }
+        delivery.cursor = message.row
+      }
+    } catch { log.line(.error, error.description) }
+    if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
+    wake(at: delivery.deadline)
+  }
+
+  /// False when this message, and so those after it, have to wait.
+  private func hand(_ message: SpooledMessage, to link: HubLink, _ delivery: Delivery, now: Instant) -> Bool {
+    let wall = wallClockMs()
+    if message.expiresMs != 0, message.expiresMs <= wall {
+      forget(message.key, now: now)
+      status.messagesDropped += 1
+      return true
+    }
+    guard delivery.admits(message) else { return false }
+    let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
+    let frame = FrameHeader(
+      kind: .message, flags: FrameHeader.durable, hops: message.hops + 1, source: message.source,
+      destination: message.destination, sequence: message.sequence, timeToLiveS: left)
+    scratch.consume(scratch.count)
+    scratch.append(bigEndian: message.stream)
+    message.text.withUnsafeBytes { _ = scratch.append($0.bytes) }
+    guard put(frame, scratch, to: link, now: now) == nil else {
+      delivery.continuesAt = now + Self.outputWaitMs
+      return false
+    }
+    delivery.inFlight.append(
+      Delivery.InFlight(row: message.row, stream: message.stream, sequence: message.sequence))
+    return true
+  }
+
+  private func sayStored(_ entries: [StoredEntry], to link: HubLink, now: Instant) {
+    for start in stride(from: 0, to: entries.count, by: Limits.storedEntries) {
+      scratch.consume(scratch.count)
+      for entry in entries[start..<min(entries.count, start + Limits.storedEntries)] {
+        _ = entry.append(to: &scratch)
+      }
+      // Without room the node asks again by sending once more.
+      _ = put(FrameHeader(kind: .stored, destination: link.nodeId ?? 0), scratch, to: link, now: now)
+    }
+  }
+
+  /// The hub is the destination: it says so like any other.
+  private func sayReceived(_ arrival: Arrival, now: Instant) {
+    guard let link = link(arrival.link) else { return }
+    scratch.consume(scratch.count)
+    _ = Receipt(sequence: arrival.message.sequence, failure: nil).append(to: &scratch)
+    let frame = FrameHeader(kind: .receipt, flags: FrameHeader.durable, destination: arrival.message.source)
+    _ = put(frame, scratch, to: link, now: now)
+    status.messagesDelivered += 1
+  }
+
+  // MARK: Time
+
+  private func flushSpool(by deadline: Instant) {
+    spoolDue = min(spoolDue, deadline)
+    wake(at: spoolDue)
+  }
+
+  /// One commit for all that has gathered; only then is a word said about it.
+  func flushSpool(now: Instant) {
+    spoolDue = .never
+    guard !arrivals.isEmpty || !delivered.isEmpty else { return }
+    let taken = arrivals
+    arrivals.removeAll(keepingCapacity: true)
+    var verdicts: [ErrorCode?]
+    do throws(HubError) {
+      verdicts = try registry.spool(taken.map(\.message), forgetting: delivered, at: wallSeconds)
+      delivered.removeAll(keepingCapacity: true)
+    } catch {
+      log.line(.error, error.description)
+      verdicts = taken.map { _ in .busy }
+      // What was delivered is forgotten another time; until then it may be delivered again, and is recognised.
+      if delivered.count > Self.arrivalsPending { delivered.removeFirst(delivered.count - Self.arrivalsPending) }
+      flushSpool(by: now + Limits.resumeMs)
+    }
+    var words: [LinkId: [StoredEntry]] = [:]
+    for (arrival, failure) in zip(taken, verdicts) {
+      if failure == nil {
+        status.messagesStored += 1
+        if arrival.message.destination == 0 { sayReceived(arrival, now: now) }
+      }
+      words[arrival.link, default: []].append(
+        StoredEntry(stream: arrival.message.stream, sequence: arrival.message.sequence, failure: failure))
+    }
+    for (id, entries) in words { if let link = link(id) { sayStored(entries, to: link, now: now) } }
+    for id in Set(taken.map(\.message.destination)) { deliver(to: id, now: now) }
+  }
+
+  /// Deliveries whose wait is over begin again at their oldest message.
+  func resumeDeliveries(now: Instant) {
+    for (id, delivery) in deliveries where delivery.deadline <= now {
+      delivery.continuesAt = .never
+      if delivery.startsOverAt <= now {
+        // What was answered meanwhile must not be found again.
+        flushSpool(now: now)
+        delivery.startOver()
+      }
+      deliver(to: id, now: now)
+    }
+    for delivery in deliveries.values { wake(at: delivery.deadline) }
+  }
+}

@@ -1,0 +1,301 @@
+import Bounded
+import Durable
+import Wire
+
+/// Durable messages: on the medium before they are acknowledged, sent until the hub has them, recognised when
+/// they come twice (docs/reliability.md).
+///
+/// The rings are written beside the loop; nothing here waits for them. `moveStored` goes on with whatever has
+/// become possible.
+extension Node {
+  /// A record of the incoming ring that is not on the medium yet; its sender is to hear of it when it is.
+  struct Owed {
+    let record: UInt64
+    let source: UInt32
+    let stream: UInt64
+    let sequence: UInt64
+  }
+
+  /// A durable message whose receiver may still say that it came.
+  struct Awaited {
+    let sequence: UInt64
+    let destination: UInt32
+  }
+
+  // MARK: Sending
+
+  /// Takes a message for the medium. It may be acknowledged to whoever gave it once `isStored` says so; it goes
+  /// out whenever there is a hub. `timeToLiveS` 0 means without limit.
+  public mutating func post(
+    _ text: RawSpan, to destination: UInt32, timeToLiveS: UInt32 = 0, now: Instant
+  ) throws(ErrorCode) -> UInt64 {
+    guard let stores else { throw .ioFailed }
+    guard state != .draining, state != .stopped else { throw .draining }
+    guard nodeId != 0 else { throw .notJoined }
+    guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
+    guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
+    // What cannot be on the medium is not taken: an acknowledgement would be a lie.
+    guard stores.outgoing.ring.health == .stored else { throw .ioFailed }
+    let wall = wallTimeMs(now: now)
+    // A board that does not know the time cannot say when a message ends: it then counts from the hub on.
+    let expires = timeToLiveS == 0 || wall == 0 ? 0 : wall + UInt64(timeToLiveS) * 1_000
+    scratch.clear()
+    StoredMessage(to: destination, expiresMs: expires).appendOutgoing(to: &scratch)
+    scratch.append(text)
+    let sequence = try Self.append(scratch, to: stores.outgoing, now: now)
+    counters.posted += 1
+    if awaited.isFull { _ = awaited.popFirst() }
+    awaited.append(Awaited(sequence: sequence, destination: destination))
+    return sequence
+  }
+
+  /// True once a posted message is on the medium; an error when the medium has failed meanwhile: the message
+  /// is then only in memory, and may arrive all the same.
+  public func isStored(_ sequence: UInt64) throws(ErrorCode) -> Bool {
+    guard let stores else { throw .ioFailed }
+    if stores.outgoing.ring.settledSequence >= sequence { return true }
+    guard stores.outgoing.ring.health == .stored else { throw .ioFailed }
+    return false
+  }
+
+  /// True when no acknowledged message would come back after a crash.
+  public var isAcknowledgementStored: Bool {
+    guard let stores, stores.incoming.ring.health == .stored else { return true }
+    return stores.incoming.ring.isCheckpointed
+  }
+
+  private static func append(_ body: borrowing ByteQueue, to store: SharedRing, now: Instant) throws(ErrorCode)
+    -> UInt64
+  {
+    do throws(RingRefusal) {
+      return try store.ring.append(kind: 1, body.bytes, now: now)
+    } catch {
+      switch error {
+      case .full: throw .full
+      case .busy: throw .busy
+      case .tooLong: throw .tooLong
+      }
+    }
+  }
+
+  // MARK: Progress
+
+  /// Goes on with stored messages as far as the rings and the link allow. True when it wrote to the link: call
+  /// again once that has been sent.
+  public mutating func moveStored(now: Instant) -> Bool {
+    guard let stores else { return false }
+    fillInbox(stores)
+    guard state == .online else {
+      // Whoever sent them sends again on the next link, and hears of it then.
+      while !owed.isEmpty, owed[0].record <= stores.incoming.ring.settledSequence { _ = owed.popFirst() }
+      return false
+    }
+    let before = session.output.count
+    do throws(ErrorCode) {
+      try sayStored(stores, now: now)
+      try sendStored(stores, now: now)
+    } catch {
+      linkFailed(error, now: now)
+    }
+    return session.output.count > before
+  }
+
+  /// A new link: what was on the way may be lost.
+  mutating func resendStored() {
+    guard let stores else { return }
+    timers.cancel(.resume)
+    timers.cancel(.resend)
+    stores.outgoing.ring.rewind()
+  }
+
+  private mutating func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
+    guard timers[.resume] == .never else { return }
+    let room = Session.recordBytes(body: Limits.streamBytes + Limits.messageBytes)
+    while session.output.space >= 2 * room, let offer = stores.outgoing.ring.next() {
+      guard let message = Self.copyBody(of: stores.outgoing.ring, stream: offer.stream, to: &scratch) else {
+        // Whole by its checksum and not ours: written by a version to come, or by a stranger.
+        stores.outgoing.ring.consume(offer.sequence)
+        counters.ignored += 1
+        continue
+      }
+      let wall = wallTimeMs(now: now)
+      if message.timeMs != 0, wall != 0, wall >= message.timeMs {
+        stores.outgoing.ring.consume(offer.sequence)
+        settle(offer.sequence, .expired)
+        continue
+      }
+      let isLimited = message.timeMs != 0 && wall != 0
+      let left = isLimited ? UInt32(clamping: (message.timeMs - wall + 999) / 1_000) : 0
+      try session.send(
+        FrameHeader(
+          kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
+          sequence: offer.sequence, timeToLiveS: left), bodyOf: scratch, now: now)
+      if timers[.resend] == .never { timers.set(.resend, now + Limits.resendMs) }
+    }
+    renewKeysIfDue(by: now, now: now)
+  }
+
+  /// Leaves the stream's name and the text of the outgoing record at hand in `scratch`.
+  private static func copyBody(of ring: borrowing DurableRing, stream: UInt64, to scratch: inout ByteQueue)
+    -> StoredMessage?
+  {
+    guard let message = StoredMessage(outgoing: ring.body) else { return nil }
+    scratch.clear()
+    scratch.append(bigEndian: stream)
+    scratch.append(ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount))
+    return message
+  }
+
+  /// The hub's word on what this node sent.
+  mutating func takeStored(now: Instant) throws(ErrorCode) {
+    guard let stores else { return counters.ignored += 1 }
+    for i in 0..<(try StoredEntry.count(in: session.body)) {
+      let entry = try StoredEntry.at(i, in: session.body)
+      guard stores.outgoing.ring.gives(stream: entry.stream, sequence: entry.sequence) else {
+        counters.ignored += 1
+        continue
+      }
+      switch entry.failure {
+      case nil: if stores.outgoing.ring.consume(entry.sequence) { counters.forwarded += 1 }
+      case .full, .busy: timers.set(.resume, now + Limits.resumeMs)
+      case .some(let failure):
+        if stores.outgoing.ring.consume(entry.sequence) { settle(entry.sequence, failure) }
+      }
+    }
+    timers.set(.resend, stores.outgoing.ring.onTheWayCount > 0 ? now + Limits.resendMs : .never)
+  }
+
+  /// A posted message that will not arrive.
+  private mutating func settle(_ sequence: UInt64, _ failure: ErrorCode) {
+    counters.undelivered += 1
+    _ = forget(sequence)
+    tell(.receipt(sequence: sequence, failure: failure))
+  }
+
+  /// Takes an awaited receipt off the list; whom it was for.
+  private mutating func forget(_ sequence: UInt64) -> UInt32? {
+    var found: UInt32?
+    for _ in 0..<awaited.count {
+      guard let entry = awaited.popFirst() else { break }
+      if entry.sequence == sequence { found = entry.destination } else { awaited.append(entry) }
+    }
+    return found
+  }
+
+  /// The receiver of a durable message has it.
+  mutating func takeDurableReceipt(_ receipt: Receipt, from source: UInt32) {
+    for i in 0..<awaited.count where awaited[i].sequence == receipt.sequence && awaited[i].destination == source {
+      _ = forget(receipt.sequence)
+      return tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
+    }
+    counters.ignored += 1
+  }
+
+  // MARK: Receiving
+
+  /// A durable message from the hub: kept before a word is said about it.
+  mutating func takeDurableMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    guard frame.destination == nodeId, session.body.byteCount > Limits.streamBytes else { throw .malformedFrame }
+    let stream = try decodeStream(session.body)
+    var failure: ErrorCode?
+    do throws(ErrorCode) {
+      guard let stores else { throw .ioFailed }
+      switch stores.seen.window.novelty(source: stream, sequence: frame.sequence, now: now) {
+      case .new: return try keep(frame, stream: stream, stores, now: now)
+      case .noRoom: throw .full
+      case .duplicate, .tooOld:
+        counters.duplicates += 1
+        // Not before it is on the medium: its turn comes in `sayStored`.
+        if isOwed(stream: stream, sequence: frame.sequence) { return }
+      }
+    } catch { failure = error }
+    if failure != nil { counters.refusedFull += 1 }
+    scratch.clear()
+    _ = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure).append(to: &scratch)
+    try sendIfRoom(FrameHeader(kind: .stored, source: nodeId), now: now)
+  }
+
+  private mutating func keep(_ frame: FrameHeader, stream: UInt64, _ stores: Stores, now: Instant) throws(ErrorCode) {
+    guard session.body.byteCount <= Limits.streamBytes + Limits.messageBytes else { throw .tooLong }
+    guard !owed.isFull else { throw .busy }
+    scratch.clear()
+    StoredMessage(
+      from: frame.source, stream: stream, sequence: frame.sequence, arrivedMs: wallTimeMs(now: now)
+    ).appendIncoming(to: &scratch)
+    let body = session.body
+    scratch.append(body.extracting(Limits.streamBytes..<body.byteCount))
+    let record = try Self.append(scratch, to: stores.incoming, now: now)
+    stores.seen.window.insert(source: stream, sequence: frame.sequence, now: now)
+    owed.append(Owed(record: record, source: frame.source, stream: stream, sequence: frame.sequence))
+  }
+
+  private func isOwed(stream: UInt64, sequence: UInt64) -> Bool {
+    for i in 0..<owed.count where owed[i].stream == stream && owed[i].sequence == sequence { return true }
+    return false
+  }
+
+  /// Tells the hub, and the sender, of what has reached the medium.
+  private mutating func sayStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
+    let settled = stores.incoming.ring.settledSequence
+    let least = Session.recordBytes(body: Limits.storedEntries * StoredEntry.byteCount)
+    guard !owed.isEmpty, owed[0].record <= settled, session.output.space >= 2 * least else { return }
+    scratch.clear()
+    var count = 0
+    while count < owed.count, count < Limits.storedEntries, owed[count].record <= settled {
+      _ = StoredEntry(stream: owed[count].stream, sequence: owed[count].sequence, failure: nil).append(to: &scratch)
+      count += 1
+    }
+    try session.send(FrameHeader(kind: .stored, source: nodeId), bodyOf: scratch, now: now)
+    for _ in 0..<count {
+      guard let entry = owed.popFirst() else { return }
+      scratch.clear()
+      _ = Receipt(sequence: entry.sequence, failure: nil).append(to: &scratch)
+      try sendIfRoom(
+        FrameHeader(kind: .receipt, flags: FrameHeader.durable, source: nodeId, destination: entry.source), now: now)
+    }
+  }
+
+  /// Without room the other side asks again, or does without.
+  private mutating func sendIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    guard session.output.space >= Session.recordBytes(body: scratch.count) else { return }
+    try session.send(frame, bodyOf: scratch, now: now)
+  }
+
+  /// What is on the medium and was not shown yet becomes visible to the owner.
+  private mutating func fillInbox(_ stores: Stores) {
+    while inbox.count < inbox.capacity, let offer = stores.incoming.ring.next() {
+      do throws(ErrorCode) {
+        let entry = try Self.show(offer, of: stores.incoming.ring, in: &inbox)
+        counters.received += 1
+        tell(.message(number: entry.number, source: entry.source))
+      } catch {
+        // Whole by its checksum and not ours.
+        stores.incoming.ring.consume(offer.sequence)
+        counters.ignored += 1
+      }
+    }
+  }
+
+  private static func show(_ offer: RingOffer, of ring: borrowing DurableRing, in inbox: inout Inbox)
+    throws(ErrorCode) -> (number: UInt64, source: UInt32)
+  {
+    guard let message = StoredMessage(incoming: ring.body) else { throw .malformed }
+    let number = try inbox.append(
+      ring.body.extracting(StoredMessage.incomingBytes..<ring.body.byteCount), source: message.peer,
+      sequence: message.sequence, wallTimeMs: message.timeMs, stream: message.stream, record: offer.sequence)
+    return (number, message.peer)
+  }
+
+  /// Drops inbox entries up to `number`; how many went. Those that were durable are gone for good once
+  /// `isAcknowledgementStored` says so.
+  public mutating func acknowledge(upTo number: UInt64) -> Int {
+    var dropped = 0
+    while let entry = inbox.popFirst(upTo: number) {
+      dropped += 1
+      guard entry.record != 0, let stores else { continue }
+      stores.incoming.ring.consume(entry.record)
+      stores.incoming.ring.askForCheckpoint()
+    }
+    return dropped
+  }
+}

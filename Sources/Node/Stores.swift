@@ -1,0 +1,112 @@
+import Bounded
+import Durable
+import Wire
+
+/// Where a node keeps what must outlive it: made and opened before the node, by whoever owns the files.
+public final class Stores {
+  /// Messages of this node that its hub has not taken over yet.
+  public let outgoing: SharedRing
+  /// Messages for this node that its owner has not acknowledged yet.
+  public let incoming: SharedRing
+  public let seen: SeenMessages
+
+  public init(outgoing: SharedRing, incoming: SharedRing, seen: SeenMessages) {
+    self.outgoing = outgoing
+    self.incoming = incoming
+    self.seen = seen
+  }
+
+  public static var outgoingParameters: RingParameters {
+    var parameters = RingParameters()
+    parameters.fileBytes = Limits.ringFileBytes
+    parameters.bodyBytes = Limits.ringEntryBytes + Limits.messageBytes
+    parameters.batchBytes = Limits.ringBatchBytes
+    parameters.readBytes = Limits.ringReadBytes
+    return parameters
+  }
+
+  /// The numbers of what waits for the owner stay on the board: he may take his time with the oldest.
+  public static var incomingParameters: RingParameters {
+    var parameters = outgoingParameters
+    parameters.spanSequences = .max
+    return parameters
+  }
+}
+
+/// Which durable messages have come in: the duplicate window that the checkpoints of the incoming ring carry.
+/// Its methods are the closures of `DurableRing.open` and `pollWrite`.
+public final class SeenMessages {
+  var window = DuplicateWindow<80>(keepMs: Limits.seenKeepMs)
+
+  public init() {}
+
+  public func restore(_ bytes: UnsafeRawBufferPointer, now: Instant) { window.decode(bytes, now: now) }
+
+  /// A record that the ring still holds was seen, whatever the checkpoint says.
+  public func visit(_ body: RawSpan, now: Instant) {
+    guard let entry = StoredMessage(incoming: body) else { return }
+    window.insert(source: entry.stream, sequence: entry.sequence, now: now)
+  }
+
+  public func write(into memory: UnsafeMutableRawBufferPointer) -> Int {
+    window.encode(into: memory)
+    return DuplicateWindow<80>.encodedBytes
+  }
+}
+
+/// What a ring's record says of a message; the text follows.
+///
+/// Outgoing: `peer u32` (destination), `expires u64`. Incoming: `peer u32` (source), `stream u64`,
+/// `sequence u64`, `arrived u64`. Times are wall clock, milliseconds since 1970; 0 while unknown, or for no end.
+struct StoredMessage {
+  static let outgoingBytes = 12
+  static let incomingBytes = Limits.ringEntryBytes
+
+  var peer: UInt32 = 0
+  var timeMs: UInt64 = 0
+  var stream: UInt64 = 0
+  var sequence: UInt64 = 0
+
+  init(to destination: UInt32, expiresMs: UInt64) {
+    peer = destination
+    timeMs = expiresMs
+  }
+
+  init(from source: UInt32, stream: UInt64, sequence: UInt64, arrivedMs: UInt64) {
+    peer = source
+    timeMs = arrivedMs
+    self.stream = stream
+    self.sequence = sequence
+  }
+
+  /// Nil when a record is not one of ours.
+  init?(outgoing body: RawSpan) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      peer = try reader.integer()
+      timeMs = try reader.integer()
+    } catch { return nil }
+  }
+
+  init?(incoming body: RawSpan) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      peer = try reader.integer()
+      stream = try reader.integer()
+      sequence = try reader.integer()
+      timeMs = try reader.integer()
+    } catch { return nil }
+  }
+
+  func appendOutgoing(to queue: inout ByteQueue) {
+    queue.append(bigEndian: peer)
+    queue.append(bigEndian: timeMs)
+  }
+
+  func appendIncoming(to queue: inout ByteQueue) {
+    queue.append(bigEndian: peer)
+    queue.append(bigEndian: stream)
+    queue.append(bigEndian: sequence)
+    queue.append(bigEndian: timeMs)
+  }
+}

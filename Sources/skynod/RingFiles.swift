@@ -1,0 +1,60 @@
+import Bounded
+import CSky
+import Durable
+import Node
+import Platform
+import Wire
+
+/// The ring files of the state directory, `outgoing.shared.ring` and `incoming.shared.ring`, each with the thread that
+/// writes it.
+final class RingFiles {
+  static let outgoingToken: UInt64 = 3 << 32
+  static let incomingToken: UInt64 = 4 << 32
+
+  let stores: Stores
+  private let outgoing: RingFile
+  private let incoming: RingFile
+
+  /// Makes or recovers both; a file that cannot be used is told by its ring's health.
+  init(directory: PathText, loop: EventLoop) throws(ErrorCode) {
+    guard let outgoingPath = Files.join(directory, "outgoing.shared.ring"),
+      let incomingPath = Files.join(directory, "incoming.shared.ring")
+    else { throw .badArgument }
+    let seen = SeenMessages()
+    let now = Clock.now
+    outgoing = try RingFile(
+      outgoingPath, Stores.outgoingParameters, now: now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
+    incoming = try RingFile(
+      incomingPath, Stores.incomingParameters, now: now, restore: { seen.restore($0, now: now) },
+      visit: { seen.visit($1, now: now) }, user: { seen.write(into: $0) })
+    stores = Stores(outgoing: outgoing.shared, incoming: incoming.shared, seen: seen)
+    if let descriptor = outgoing.descriptor { try loop.add(descriptor, token: Self.outgoingToken, .read) }
+    if let descriptor = incoming.descriptor { try loop.add(descriptor, token: Self.incomingToken, .read) }
+  }
+
+  /// Takes what the threads have done, and gives them what is to be done.
+  func pump(now: Instant) {
+    outgoing.pump(now: now) { _ in 0 }
+    incoming.pump(now: now) { stores.seen.write(into: $0) }
+  }
+
+  func deadline(now: Instant) -> Instant {
+    min(outgoing.shared.ring.deadline(now: now), incoming.shared.ring.deadline(now: now))
+  }
+
+  /// Before a stop: what was taken in, and what was consumed, onto the medium. Waits, but not for ever.
+  func settle() {
+    let end = Clock.now + Limits.settleMs
+    outgoing.shared.ring.askForCheckpoint()
+    incoming.shared.ring.askForCheckpoint()
+    while Clock.now < end, !Self.isSettled(outgoing.shared.ring) || !Self.isSettled(incoming.shared.ring) {
+      pump(now: Clock.now)
+      sky_cli_sleep_ms(1)
+    }
+  }
+
+  private static func isSettled(_ ring: borrowing DurableRing) -> Bool {
+    guard ring.health == .stored else { return true }
+    return ring.isCheckpointed && ring.settledSequence + 1 >= ring.nextSequence
+  }
+}
