@@ -1,13 +1,21 @@
-/// A first-in first-out ring of at most `capacity` elements, stored inline.
+/// A first-in first-out ring of at most `capacity` elements. Allocates when it is made and never after.
 ///
 /// Invariant: `head < capacity`, `count <= capacity`; the live slots are the `count` ones from `head`,
 /// and every other slot is nil.
 public struct Ring<Element, let capacity: Int>: ~Copyable {
-  private var slots: InlineArray<capacity, Element?>
+  private let slots: UnsafeMutablePointer<Element?>
   private var head = 0
   public private(set) var count = 0
 
-  public init() { slots = InlineArray(repeating: nil) }
+  public init() {
+    slots = .allocate(capacity: capacity)
+    slots.initialize(repeating: nil, count: capacity)
+  }
+
+  deinit {
+    slots.deinitialize(count: capacity)
+    slots.deallocate()
+  }
 
   public var isEmpty: Bool { count == 0 }
   public var isFull: Bool { count == capacity }

@@ -40,7 +40,8 @@ public struct DuplicateWindow<let sources: Int>: ~Copyable {
     var isFree: Bool { seen[0] & 1 == 0 }
   }
 
-  private var entries = InlineArray<sources, Entry>(repeating: Entry())
+  /// Not inline: a window is too large to be moved about.
+  private let entries: UnsafeMutablePointer<Entry>
   private let keepMs: UInt64
   public private(set) var count = 0
   /// Sources forgotten to make room.
@@ -51,7 +52,13 @@ public struct DuplicateWindow<let sources: Int>: ~Copyable {
     DuplicateWindowLimits.fixedBytes + sources * DuplicateWindowLimits.sourceBytes
   }
 
-  public init(keepMs: UInt64) { self.keepMs = keepMs }
+  public init(keepMs: UInt64) {
+    self.keepMs = keepMs
+    entries = .allocate(capacity: sources)
+    entries.initialize(repeating: Entry(), count: sources)
+  }
+
+  deinit { entries.deallocate() }
 
   /// What `insert` would say.
   public func novelty(source: UInt64, sequence: UInt64, now: Instant) -> Novelty {

@@ -26,7 +26,7 @@ extension Node {
 
   /// Takes a message for the medium. It may be acknowledged to whoever gave it once `isStored` says so; it goes
   /// out whenever there is a hub. `timeToLiveS` 0 means without limit.
-  public mutating func post(
+  public func post(
     _ text: RawSpan, to destination: UInt32, timeToLiveS: UInt32 = 0, now: Instant
   ) throws(ErrorCode) -> UInt64 {
     guard let stores else { throw .ioFailed }
@@ -82,7 +82,7 @@ extension Node {
 
   /// Goes on with stored messages as far as the rings and the link allow. True when it wrote to the link: call
   /// again once that has been sent.
-  public mutating func moveStored(now: Instant) -> Bool {
+  public func moveStored(now: Instant) -> Bool {
     guard let stores else { return false }
     fillInbox(stores)
     guard state == .online else {
@@ -101,14 +101,14 @@ extension Node {
   }
 
   /// A new link: what was on the way may be lost.
-  mutating func resendStored() {
+  func resendStored() {
     guard let stores else { return }
     timers.cancel(.resume)
     timers.cancel(.resend)
     stores.outgoing.ring.rewind()
   }
 
-  private mutating func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
+  private func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
     guard timers[.resume] == .never else { return }
     let room = Session.recordBytes(body: Limits.streamBytes + Limits.messageBytes)
     while session.output.space >= 2 * room, let offer = stores.outgoing.ring.next() {
@@ -147,10 +147,10 @@ extension Node {
   }
 
   /// The hub's word on what this node sent.
-  mutating func takeStored(now: Instant) throws(ErrorCode) {
+  func takeStored(now: Instant) throws(ErrorCode) {
     guard let stores else { return counters.ignored += 1 }
-    for i in 0..<(try StoredEntry.count(in: session.body)) {
-      let entry = try StoredEntry.at(i, in: session.body)
+    for i in 0..<(try session.withBody(StoredEntry.count)) {
+      let entry = try session.withBody { body throws(ErrorCode) in try StoredEntry.at(i, in: body) }
       guard stores.outgoing.ring.gives(stream: entry.stream, sequence: entry.sequence) else {
         counters.ignored += 1
         continue
@@ -166,14 +166,14 @@ extension Node {
   }
 
   /// A posted message that will not arrive.
-  private mutating func settle(_ sequence: UInt64, _ failure: ErrorCode) {
+  private func settle(_ sequence: UInt64, _ failure: ErrorCode) {
     counters.undelivered += 1
     _ = forget(sequence)
     tell(.receipt(sequence: sequence, failure: failure))
   }
 
   /// Takes an awaited receipt off the list; whom it was for.
-  private mutating func forget(_ sequence: UInt64) -> UInt32? {
+  private func forget(_ sequence: UInt64) -> UInt32? {
     var found: UInt32?
     for _ in 0..<awaited.count {
       guard let entry = awaited.popFirst() else { break }
@@ -183,7 +183,7 @@ extension Node {
   }
 
   /// The receiver of a durable message has it.
-  mutating func takeDurableReceipt(_ receipt: Receipt, from source: UInt32) {
+  func takeDurableReceipt(_ receipt: Receipt, from source: UInt32) {
     for i in 0..<awaited.count where awaited[i].sequence == receipt.sequence && awaited[i].destination == source {
       _ = forget(receipt.sequence)
       return tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
@@ -194,9 +194,9 @@ extension Node {
   // MARK: Receiving
 
   /// A durable message from the hub: kept before a word is said about it.
-  mutating func takeDurableMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  func takeDurableMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard frame.destination == nodeId, session.body.byteCount > Limits.streamBytes else { throw .malformedFrame }
-    let stream = try decodeStream(session.body)
+    let stream = try session.withBody(decodeStream)
     var failure: ErrorCode?
     do throws(ErrorCode) {
       guard let stores else { throw .ioFailed }
@@ -215,15 +215,14 @@ extension Node {
     try sendIfRoom(FrameHeader(kind: .stored, source: nodeId), now: now)
   }
 
-  private mutating func keep(_ frame: FrameHeader, stream: UInt64, _ stores: Stores, now: Instant) throws(ErrorCode) {
+  private func keep(_ frame: FrameHeader, stream: UInt64, _ stores: Stores, now: Instant) throws(ErrorCode) {
     guard session.body.byteCount <= Limits.streamBytes + Limits.messageBytes else { throw .tooLong }
     guard !owed.isFull else { throw .busy }
     scratch.clear()
     StoredMessage(
       from: frame.source, stream: stream, sequence: frame.sequence, arrivedMs: wallTimeMs(now: now)
     ).appendIncoming(to: &scratch)
-    let body = session.body
-    scratch.append(body.extracting(Limits.streamBytes..<body.byteCount))
+    session.copyBody(from: Limits.streamBytes, to: &scratch)
     let record = try Self.append(scratch, to: stores.incoming, now: now)
     stores.seen.window.insert(source: stream, sequence: frame.sequence, now: now)
     owed.append(Owed(record: record, source: frame.source, stream: stream, sequence: frame.sequence))
@@ -235,7 +234,7 @@ extension Node {
   }
 
   /// Tells the hub, and the sender, of what has reached the medium.
-  private mutating func sayStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
+  private func sayStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
     let settled = stores.incoming.ring.settledSequence
     let least = Session.recordBytes(body: Limits.storedEntries * StoredEntry.byteCount)
     guard !owed.isEmpty, owed[0].record <= settled, session.output.space >= 2 * least else { return }
@@ -256,13 +255,13 @@ extension Node {
   }
 
   /// Without room the other side asks again, or does without.
-  private mutating func sendIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  private func sendIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard session.output.space >= Session.recordBytes(body: scratch.count) else { return }
     try session.send(frame, bodyOf: scratch, now: now)
   }
 
   /// What is on the medium and was not shown yet becomes visible to the owner.
-  private mutating func fillInbox(_ stores: Stores) {
+  private func fillInbox(_ stores: Stores) {
     while inbox.count < inbox.capacity, let offer = stores.incoming.ring.next() {
       do throws(ErrorCode) {
         let entry = try Self.show(offer, of: stores.incoming.ring, in: &inbox)
@@ -288,7 +287,7 @@ extension Node {
 
   /// Drops inbox entries up to `number`; how many went. Those that were durable are gone for good once
   /// `isAcknowledgementStored` says so.
-  public mutating func acknowledge(upTo number: UInt64) -> Int {
+  public func acknowledge(upTo number: UInt64) -> Int {
     var dropped = 0
     while let entry = inbox.popFirst(upTo: number) {
       dropped += 1

@@ -12,7 +12,7 @@ extension Node {
     }
   }
 
-  mutating func connectOrWait(now: Instant) {
+  func connectOrWait(now: Instant) {
     guard !hubs.isEmpty else {
       lastError = .notJoined
       return enter(.offline)
@@ -23,7 +23,7 @@ extension Node {
   }
 
   /// Gives up the present link, if any, and starts anew with `hubIndex`.
-  mutating func restartLink(now: Instant) {
+  func restartLink(now: Instant) {
     guard state != .starting else { return }  // `start` will connect
     if hasLink {
       session.close(.linkClosed, now: now)
@@ -35,20 +35,20 @@ extension Node {
   }
 
   /// Tries again after no more than the first wait.
-  mutating func retrySoon(now: Instant) {
+  func retrySoon(now: Instant) {
     guard !hubs.isEmpty else { return }
     attempts.reset()
     timers.set(.retry, now + random.next(below: Limits.backoffFirstMs))
   }
 
-  private mutating func dropLink() {
+  private func dropLink() {
     timers.cancelLink()
     linkedSince = nil
     rttMs = nil
     heartbeatSentAt = .never
   }
 
-  mutating func secure(exporter: Bytes32, entropy: Bytes32, now: Instant) {
+  func secure(exporter: Bytes32, entropy: Bytes32, now: Instant) {
     guard state == .connecting, !wanted.contains(.connect) else { return }
     enter(.securing)
     random.reseed(entropy)
@@ -67,7 +67,7 @@ extension Node {
     verifier.wipe()
   }
 
-  mutating func readLink(now: Instant) {
+  func readLink(now: Instant) {
     switch state {
     case .securing, .joining, .online: break
     case .draining:
@@ -86,7 +86,7 @@ extension Node {
     }
   }
 
-  private mutating func take(_ event: Session.Event, now: Instant) throws(ErrorCode) {
+  private func take(_ event: Session.Event, now: Instant) throws(ErrorCode) {
     switch event {
     case .established:
       guard let welcome = session.peerWelcome, welcome.nodeId >= Limits.lightNodeFirst,
@@ -106,7 +106,7 @@ extension Node {
   }
 
   /// The hub's parameters: the first ones end joining, later ones replace them.
-  mutating func takeConfiguration(now: Instant) throws(ErrorCode) {
+  func takeConfiguration(now: Instant) throws(ErrorCode) {
     let configure = try Configure(decoding: session.body)
     heartbeatIntervalMs = UInt64(configure.heartbeatIntervalMs)
     // A renewal is work: a hub may not ask for one after the other.
@@ -116,7 +116,11 @@ extension Node {
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)
     if activeDuties != before { tell(.duties(active: activeDuties, held: policy.held)) }
-    remember(configure.hubs)
+    if let current = remember(configure.hubs) {
+      rebuildHubs()
+      hubIndex = hubs.firstIndex(of: current) ?? 0
+      want(.persist)
+    }
     if state == .joining {
       cameOnline(now: now)
     } else {
@@ -126,7 +130,7 @@ extension Node {
     }
   }
 
-  private mutating func cameOnline(now: Instant) {
+  private func cameOnline(now: Instant) {
     lastError = nil
     linkedSince = now
     counters.links += 1
@@ -143,17 +147,20 @@ extension Node {
   }
 
   /// Arms the look for a more preferred hub, if there is one.
-  mutating func watchForPreferredHub(now: Instant) {
+  func watchForPreferredHub(now: Instant) {
     let wait = preferredRefused ? Limits.failbackRefusedMs : Limits.failbackMs
     timers.set(.failback, hubIndex > 0 ? now + wait : .never)
   }
 
   private var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
 
-  /// Keeps id, hub keys and hub list; asks for a write only when something is new.
-  private mutating func remember(_ told: HubList) {
+  /// Keeps id, hub keys and hub list. The present hub when something is new, and so has to be written down.
+  ///
+  /// Not inlined, like `rebuildHubs`: lists of hubs are large, and one stack frame at a time is enough.
+  @inline(never)
+  private func remember(_ told: HubList) -> HubEntry? {
     let before = admission
-    guard let welcome = session.peerWelcome else { return }
+    guard let welcome = session.peerWelcome else { return nil }
     if welcome.nodeId != admission.nodeId {
       admission.nodeId = welcome.nodeId
       tell(.joined(welcome.nodeId))
@@ -172,15 +179,12 @@ extension Node {
     admission.hubs = list
     // A ticket for another hub is kept: that hub may only be away for now.
     if let ticket = admission.ticket, ticket.hub.isSamePlace(as: current) { admission.ticket = nil }
-    guard admission != before else { return }
-    rebuildHubs()
-    hubIndex = hubs.firstIndex(of: current) ?? 0
-    want(.persist)
+    return admission != before ? current : nil
   }
 
   // MARK: Failure
 
-  mutating func linkFailed(_ code: ErrorCode, now: Instant) {
+  func linkFailed(_ code: ErrorCode, now: Instant) {
     let wasRefused = code.needsPerson && state != .connecting
     lastError = code
     counters.linkErrors += 1
@@ -196,7 +200,7 @@ extension Node {
 
   /// An admitted node whose ticket was refused stays with the hubs that know it, instead of coming back to
   /// the ticket's hub at every failback. One without any other hub keeps trying.
-  private mutating func dropTicketOfThisHub() -> Bool {
+  private func dropTicketOfThisHub() -> Bool {
     guard admission.nodeId != 0, let ticket = admission.ticket, let hub, ticket.hub.isSamePlace(as: hub) else {
       return false
     }
@@ -209,7 +213,7 @@ extension Node {
   }
 
   /// The next hub of the list soon; once all were tried, with growing waits.
-  private mutating func retryDelay(after code: ErrorCode) -> UInt64 {
+  private func retryDelay(after code: ErrorCode) -> UInt64 {
     hubIndex += 1
     let isLast = hubIndex >= hubs.count
     if isLast { hubIndex = 0 }
@@ -218,7 +222,7 @@ extension Node {
 
   // MARK: Timers
 
-  mutating func fire(_ timer: Timer, now: Instant) {
+  func fire(_ timer: Timer, now: Instant) {
     switch timer {
     case .retry: connectOrWait(now: now)
     case .handshake: if hasLink { linkFailed(.handshakeTimeout, now: now) }
@@ -234,7 +238,7 @@ extension Node {
   }
 
   /// The timer is not moved on every byte heard; it looks back when it fires.
-  private mutating func checkSilence(now: Instant) {
+  private func checkSilence(now: Instant) {
     guard state == .online else { return }
     if now.since(lastHeard) >= silenceMs {
       linkFailed(.linkSilent, now: now)
@@ -243,7 +247,7 @@ extension Node {
     }
   }
 
-  mutating func renewKeysIfDue(by deadline: Instant, now: Instant) {
+  func renewKeysIfDue(by deadline: Instant, now: Instant) {
     guard state == .online, session.rekeyDue(by: deadline, afterMs: rekeyAfterMs) else { return }
     do throws(ErrorCode) {
       try session.beginRekey(now: now, random: &random)
@@ -253,7 +257,7 @@ extension Node {
     }
   }
 
-  mutating func takeProbe(reachable: Bool, now: Instant) {
+  func takeProbe(reachable: Bool, now: Instant) {
     guard state == .online, hubIndex > 0, !wanted.contains(.probe) else { return }
     if !reachable {
       watchForPreferredHub(now: now)
@@ -270,7 +274,7 @@ extension Node {
 
   /// Says goodbye. The hub closes once it has read that, and all that was sent before: only then, or when it
   /// takes too long, the node stops.
-  mutating func beginDrain(now: Instant) {
+  func beginDrain(now: Instant) {
     guard state != .draining, state != .stopped else { return }
     let saysGoodbye = session.isEstablished
     if hasLink { session.close(.draining, now: now) }
@@ -287,13 +291,13 @@ extension Node {
   }
 
   /// Ends a drain that said goodbye.
-  mutating func finishDrain() {
+  func finishDrain() {
     guard state == .draining else { return }
     want(.disconnect)
     stop()
   }
 
-  private mutating func stop() {
+  private func stop() {
     timers.cancelAll()
     enter(.stopped)
     want(.stop)

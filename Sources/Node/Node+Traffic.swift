@@ -4,7 +4,7 @@ import Wire
 
 /// What flows over an established link: heartbeats, messages, receipts, time.
 extension Node {
-  mutating func take(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  func take(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     if state == .joining, frame.kind != .configure { throw .unexpectedRecord }
     switch frame.kind {
     case .configure: try takeConfiguration(now: now)
@@ -22,7 +22,7 @@ extension Node {
   // MARK: Heartbeat
 
   /// Every sample ends in a heartbeat: the reading is never older than the beat that carries it.
-  mutating func takeVitals(_ signs: VitalSigns, now: Instant) {
+  func takeVitals(_ signs: VitalSigns, now: Instant) {
     vitals = signs
     if policy.update(signs) { tell(.duties(active: activeDuties, held: policy.held)) }
     guard state == .online else { return }
@@ -35,13 +35,13 @@ extension Node {
   private var heartbeatSpreadMs: UInt64 { heartbeatIntervalMs * Limits.heartbeatJitterPercent / 100 }
 
   /// One interval from now, spread evenly so that a thousand nodes do not beat together.
-  mutating func nextBeat(now: Instant) -> Instant {
+  func nextBeat(now: Instant) -> Instant {
     let spread = heartbeatSpreadMs
     return now + (heartbeatIntervalMs - spread) + random.next(below: 2 * spread + 1)
   }
 
   /// A node that is not to send heartbeats keeps its link alive with pings.
-  private mutating func beat(now: Instant) {
+  private func beat(now: Instant) {
     let sequence = beatSequence + 1
     scratch.clear()
     let kind: FrameKind = settings.duties.contains(.heartbeat) ? .heartbeat : .ping
@@ -64,8 +64,8 @@ extension Node {
     }
   }
 
-  private mutating func takeHeartbeatAck(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
-    takeHubTime(try decodeWallTime(session.body), now: now)
+  private func takeHeartbeatAck(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    takeHubTime(try session.withBody(decodeWallTime), now: now)
     counters.heartbeatsAcked += 1
     guard frame.sequence == beatSequence, heartbeatSentAt != .never else { return }
     let rtt = now.since(heartbeatSentAt)
@@ -79,14 +79,14 @@ extension Node {
     wallMs >= Limits.clockIsSetAfterMs && wallMs < Limits.clockEndsAtMs
   }
 
-  mutating func takeSystemClock(_ wallMs: UInt64, now: Instant) {
+  func takeSystemClock(_ wallMs: UInt64, now: Instant) {
     guard Self.isPlausible(wallMs) else { return }
     clockSource = .system
     wallBaseMs = wallMs
     wallBaseAt = now
   }
 
-  mutating func takeHubTime(_ wallMs: UInt64, now: Instant) {
+  func takeHubTime(_ wallMs: UInt64, now: Instant) {
     guard clockSource != .system, Self.isPlausible(wallMs) else { return }
     wallBaseMs = wallMs
     wallBaseAt = now
@@ -99,7 +99,7 @@ extension Node {
   // MARK: Messages
 
   /// Sends text to a node, or to the hub itself (0). Returns its sequence; a receipt follows as a notice.
-  public mutating func send(_ text: RawSpan, to destination: UInt32, now: Instant) throws(ErrorCode) -> UInt64 {
+  public func send(_ text: RawSpan, to destination: UInt32, now: Instant) throws(ErrorCode) -> UInt64 {
     guard state != .draining, state != .stopped else { throw .draining }
     guard nodeId != 0 else { throw .notJoined }
     guard state == .online else { throw .offline }
@@ -124,12 +124,12 @@ extension Node {
   }
 
   /// Messages whose receipts did not come in time count as lost.
-  mutating func expireReceipts(now: Instant) {
+  func expireReceipts(now: Instant) {
     while let sequence = outbox.popOverdue(now: now) { tell(.receipt(sequence: sequence, failure: .timeout)) }
     timers.set(.receipt, outbox.nextDeadline)
   }
 
-  private mutating func takeMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  private func takeMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
     let stamp = wallTimeMs(now: now)
     var failure: ErrorCode?
@@ -153,7 +153,7 @@ extension Node {
   }
 
   /// Only the destination of a message, or the hub in its name, may say what became of it.
-  private mutating func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {
+  private func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
     let receipt = try Receipt(decoding: session.body)
     if frame.isDurable { return takeDurableReceipt(receipt, from: frame.source) }
@@ -162,7 +162,7 @@ extension Node {
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
   }
 
-  private mutating func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  private func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     try session.send(frame, bodyOf: scratch, now: now)
   }
 }

@@ -53,7 +53,7 @@ public struct NodeSelf: Sendable {
 /// requests can overflow anything. An event that has no place in the present state changes nothing.
 ///
 /// Invariant: `session.isEstablished` exactly in `joining` and `online`; see `checkInvariants()`.
-public struct Node: ~Copyable {
+public final class Node {
   public enum State: UInt8, Sendable {
     case starting, offline, connecting, securing, joining, online, draining, stopped
 
@@ -223,7 +223,7 @@ public struct Node: ~Copyable {
 
   // MARK: Events
 
-  public mutating func handle(_ event: Event, now: Instant) {
+  public func handle(_ event: Event, now: Instant) {
     switch event {
     case .start: if state == .starting { connectOrWait(now: now) }
     case .linkUp(let exporter, let entropy): secure(exporter: exporter, entropy: entropy, now: now)
@@ -243,7 +243,7 @@ public struct Node: ~Copyable {
   }
 
   /// The next thing to do outside; nil when there is nothing. Indices are those of `hubs` as it is now.
-  public mutating func nextAction() -> Action? {
+  public func nextAction() -> Action? {
     guard let next = wanted.popFirst() else { return nil }
     switch next {
     case .persist: return .persist
@@ -256,7 +256,7 @@ public struct Node: ~Copyable {
   }
 
   /// The next thing to tell, oldest first.
-  public mutating func nextNotice() -> Notice? { notices.popFirst() }
+  public func nextNotice() -> Notice? { notices.popFirst() }
 
   /// When `handle(.tick)` is due.
   public var nextDeadline: Instant { timers.next }
@@ -291,7 +291,7 @@ public struct Node: ~Copyable {
   // MARK: Requests
 
   /// Takes a join ticket: the node leaves its present hub and asks the ticket's hub to admit it.
-  public mutating func join(_ ticket: Ticket, now: Instant) throws(ErrorCode) {
+  public func join(_ ticket: Ticket, now: Instant) throws(ErrorCode) {
     guard state != .draining, state != .stopped else { throw .draining }
     admission.ticket = ticket
     want(.persist)
@@ -303,7 +303,7 @@ public struct Node: ~Copyable {
 
   /// Replaces the settings; the link stays unless the hubs it may use have changed. A node that waits to try
   /// again does so at once: somebody may have mended what stood in the way.
-  public mutating func reload(_ settings: NodeSettings, now: Instant) {
+  public func reload(_ settings: NodeSettings, now: Instant) {
     let before = hub
     let isNewTicket = settings.ticket != nil && settings.ticket != self.settings.ticket
     self.settings = settings
@@ -331,7 +331,7 @@ public struct Node: ~Copyable {
   }
 
   /// Switches duties until the next reload or restart.
-  public mutating func setDuties(_ duties: Duties) {
+  public func setDuties(_ duties: Duties) {
     settings.duties = duties
     tell(.duties(active: activeDuties, held: policy.held))
   }
@@ -342,12 +342,12 @@ public struct Node: ~Copyable {
   var rekeyAfterMs: UInt64 { min(hubRekeyAfterMs, settings.rekeyAfterMs) }
 
   /// Adds an action for `nextAction`. Ending a link takes back what was wanted of it and not yet begun.
-  mutating func want(_ action: Wanted) {
+  func want(_ action: Wanted) {
     if action == .disconnect { wanted.subtract([.connect, .probe, .sampleVitals]) }
     wanted.insert(action)
   }
 
-  mutating func tell(_ notice: Notice) {
+  func tell(_ notice: Notice) {
     if notices.isFull {
       _ = notices.popFirst()
       counters.noticesLost += 1
@@ -355,7 +355,7 @@ public struct Node: ~Copyable {
     notices.append(notice)
   }
 
-  mutating func enter(_ next: State) {
+  func enter(_ next: State) {
     guard state != next else { return }
     state = next
     tell(.state(next))
@@ -363,7 +363,8 @@ public struct Node: ~Copyable {
 
   /// The ticket's hub first, then configured ones, then those a hub has told of. The hub that admitted the
   /// node has a place even when the list is full: another one may not know it.
-  mutating func rebuildHubs() {
+  @inline(never)
+  func rebuildHubs() {
     var list = HubList()
     if let ticket = admission.ticket { list.append(ticket.hub) }
     for i in 0..<settings.hubs.count where list.firstIndex(of: settings.hubs[i]) == nil {

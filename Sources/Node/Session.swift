@@ -103,6 +103,12 @@ public struct Session: ~Copyable {
     @_lifetime(borrow self)
     get { input.bytes.extracting(bodyRange) }
   }
+  /// Appends the body, without its first bytes.
+  func copyBody(from start: Int, to queue: inout ByteQueue) {
+    queue.append(body.extracting(start..<bodyCount))
+  }
+  /// The body lent for a call: a span cannot leave the property of a class that holds its session.
+  func withBody<R>(_ use: (RawSpan) throws(ErrorCode) -> R) throws(ErrorCode) -> R { try use(body) }
   private var bodyRange: Range<Int> { bodyStart..<(bodyStart + bodyCount) }
 
   public var isEstablished: Bool { phase == .established }

@@ -90,7 +90,7 @@ public enum Limits {
   /// The ring file of durable messages that wait for the hub, and that of those that came for this node.
   public static let ringFileBytes: UInt32 = 4 << 20
   public static let ringBatchBytes = 16_384
-  public static let ringReadBytes = 8_192
+  public static let ringReadBytes = 4_096
   /// What a node keeps of a durable message beside its text, in either ring.
   public static let ringEntryBytes = 28
   /// Rings whose messages a node can tell from those it has had, and how long a silent one keeps its place.

@@ -5,7 +5,7 @@ import Wire
 
 /// `metrics`: OpenMetrics 1.0 text, ended by `# EOF`. Readings that are not known are left out.
 extension ControlCommands {
-  func metrics(_ node: borrowing Node, _ context: ControlContext, _ reply: inout ControlReply) {
+  func metrics(_ node: Node, _ context: ControlContext, _ reply: inout ControlReply) {
     reply.beginText()
     reply.plain("# TYPE skynod info\n# HELP skynod The daemon.\nskynod_info{version=\"")
     reply.plain(Version.text)

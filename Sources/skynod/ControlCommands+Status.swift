@@ -7,7 +7,7 @@ import Wire
 
 /// `status`: everything about the daemon in one reply. docs/control.md lists the keys and their units.
 extension ControlCommands {
-  func status(_ node: borrowing Node, _ context: ControlContext, _ reply: inout ControlReply) {
+  func status(_ node: Node, _ context: ControlContext, _ reply: inout ControlReply) {
     let now = context.now
     reply.field("version", Version.text)
     reply.field("state", node.state.token)
@@ -29,7 +29,7 @@ extension ControlCommands {
     time("time", node.wallTimeMs(now: now), &reply)
   }
 
-  private func hint(_ node: borrowing Node) -> StaticString {
+  private func hint(_ node: Node) -> StaticString {
     if let error = node.lastError { return error.sentence }
     switch node.state {
     case .offline: return "not connected; trying again shortly"
@@ -38,7 +38,7 @@ extension ControlCommands {
     }
   }
 
-  private func link(_ node: borrowing Node, _ now: Instant, _ reply: inout ControlReply) {
+  private func link(_ node: Node, _ now: Instant, _ reply: inout ControlReply) {
     if let hub = node.hub { place("hub", hub, &reply) } else { reply.fieldUnknown("hub") }
     nodeId("hub_id", node.hub?.id ?? 0, &reply)
     if let since = node.linkedSince {
@@ -55,7 +55,7 @@ extension ControlCommands {
     reply.field("link_errors", node.counters.linkErrors)
   }
 
-  private func traffic(_ node: borrowing Node, _ reply: inout ControlReply) {
+  private func traffic(_ node: Node, _ reply: inout ControlReply) {
     let interval = node.heartbeatIntervalMs
     if interval % 1_000 == 0 {
       reply.field("heartbeat_interval_s", interval / 1_000)

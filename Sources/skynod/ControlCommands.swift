@@ -21,17 +21,17 @@ final class ControlCommands {
   private var text = TextBuffer(capacity: Limits.controlLineBytes)
 
   func handle(
-    _ request: borrowing ControlRequest, node: inout Node, context: ControlContext, reply: inout ControlReply
+    _ request: borrowing ControlRequest, node: Node, context: ControlContext, reply: inout ControlReply
   ) {
     do throws(ErrorCode) {
       switch request.verb {
       case .status: status(node, context, &reply)
       case .id: id(node, &reply)
-      case .join: try join(request, &node, context, &reply)
-      case .send: try send(request, &node, context, &reply)
-      case .post: try post(request, &node, context, &reply)
-      case .inbox: try inbox(request, &node, &reply)
-      case .mode: try mode(request, &node, &reply)
+      case .join: try join(request, node, context, &reply)
+      case .send: try send(request, node, context, &reply)
+      case .post: try post(request, node, context, &reply)
+      case .inbox: try inbox(request, node, &reply)
+      case .mode: try mode(request, node, &reply)
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
       case .drain, .reload, .watch, .version, .json, .help, .quit: throw .unknownCommand
@@ -43,7 +43,7 @@ final class ControlCommands {
 
   // MARK: Identity and admission
 
-  private func id(_ node: borrowing Node, _ reply: inout ControlReply) {
+  private func id(_ node: Node, _ reply: inout ControlReply) {
     nodeId("id", node.nodeId, &reply)
     reply.field("class", "M")
     reply.fieldHex("instance", node.me.instance.span.bytes)
@@ -55,7 +55,7 @@ final class ControlCommands {
   }
 
   private func join(
-    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ context: ControlContext, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     try node.join(try Ticket(parsing: request.argument(0)), now: context.now)
     reply.field("state", node.state.token)
@@ -64,42 +64,42 @@ final class ControlCommands {
   // MARK: Messages
 
   private func send(
-    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ context: ControlContext, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     guard let destination = parseNodeId(request.argument(0)) else { throw .badArgument }
     text.removeAll()
     guard ControlText.read(request.argument(1), into: &text) else { throw .badArgument }
-    let sequence = try sendText(text, to: destination, &node, context.now)
+    let sequence = try sendText(text, to: destination, node, context.now)
     reply.field("sequence", sequence)
   }
 
   /// A span cannot leave the property that holds its buffer: it is lent for a call.
   private func sendText(
-    _ text: borrowing TextBuffer, to destination: UInt32, _ node: inout Node, _ now: Instant
+    _ text: borrowing TextBuffer, to destination: UInt32, _ node: Node, _ now: Instant
   ) throws(ErrorCode) -> UInt64 {
     try node.send(text.bytes, to: destination, now: now)
   }
 
   /// The reply waits until the message is on the medium: `OK` is the acknowledgement.
   private func post(
-    _ request: borrowing ControlRequest, _ node: inout Node, _ context: ControlContext, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ context: ControlContext, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     guard let destination = parseNodeId(request.argument(0)), let seconds = request.number(1),
       let timeToLiveS = UInt32(exactly: seconds)
     else { throw .badArgument }
     text.removeAll()
     guard ControlText.read(request.argument(2), into: &text) else { throw .badArgument }
-    reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, &node, context.now)))
+    reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, node, context.now)))
   }
 
   private func postText(
-    _ text: borrowing TextBuffer, to destination: UInt32, _ timeToLiveS: UInt32, _ node: inout Node, _ now: Instant
+    _ text: borrowing TextBuffer, to destination: UInt32, _ timeToLiveS: UInt32, _ node: Node, _ now: Instant
   ) throws(ErrorCode) -> UInt64 {
     try node.post(text.bytes, to: destination, timeToLiveS: timeToLiveS, now: now)
   }
 
   /// A held reply whose time may have come.
-  func finish(_ held: HeldReply, node: borrowing Node, reply: inout ControlReply) -> Bool {
+  func finish(_ held: HeldReply, node: Node, reply: inout ControlReply) -> Bool {
     if held.verb == .post {
       do throws(ErrorCode) {
         guard try node.isStored(held.value) else { return false }
@@ -115,7 +115,7 @@ final class ControlCommands {
   }
 
   private func inbox(
-    _ request: borrowing ControlRequest, _ node: inout Node, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     if request.argumentCount == 0 { return messages(node, after: 0, &reply) }
     if request.argument(0, is: "after"), let number = request.number(1) {
@@ -128,7 +128,7 @@ final class ControlCommands {
   }
 
   /// As many messages as fit one reply; `inbox after SEQ` goes on.
-  private func messages(_ node: borrowing Node, after number: UInt64, _ reply: inout ControlReply) {
+  private func messages(_ node: Node, after number: UInt64, _ reply: inout ControlReply) {
     reply.beginRows()
     for i in 0..<node.inbox.count {
       let entry = node.inbox[i]
@@ -142,17 +142,21 @@ final class ControlCommands {
         reply.fieldHex("stream", stream.span.bytes)
         reply.field("sequence", entry.sequence)
       }
-      let message = node.inbox.text(of: entry)
-      if ControlText.isClean(message) { reply.field("text", message) } else { reply.fieldHex("hex", message) }
+      text(of: entry, node.inbox, &reply)
       if !reply.endRow() { break }
     }
     reply.endRows()
   }
 
+  private func text(of entry: Inbox.Entry, _ inbox: borrowing Inbox, _ reply: inout ControlReply) {
+    let message = inbox.text(of: entry)
+    if ControlText.isClean(message) { reply.field("text", message) } else { reply.fieldHex("hex", message) }
+  }
+
   // MARK: Duties
 
   private func mode(
-    _ request: borrowing ControlRequest, _ node: inout Node, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     var wanted = node.settings.duties
     guard request.argumentCount % 2 == 0 else { throw .badArgument }
@@ -177,7 +181,7 @@ final class ControlCommands {
     return nil
   }
 
-  private func word(for duty: Duties, _ node: borrowing Node) -> StaticString {
+  private func word(for duty: Duties, _ node: Node) -> StaticString {
     if node.activeDuties.contains(duty) { return "on" }
     if !node.settings.duties.contains(duty) { return "off" }
     return node.policy.held.contains(duty) ? "held" : "refused"
@@ -185,7 +189,7 @@ final class ControlCommands {
 
   // MARK: Peers
 
-  private func peers(_ node: borrowing Node, _ reply: inout ControlReply) {
+  private func peers(_ node: Node, _ reply: inout ControlReply) {
     reply.beginRows()
     for i in 0..<node.hubs.count {
       let hub = node.hubs[i]

@@ -261,7 +261,7 @@ final class Daemon: ControlHandler {
     case .drain: drain(now: now)
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
-      commands.handle(request, node: &node, context: context, reply: &reply)
+      commands.handle(request, node: node, context: context, reply: &reply)
       act(now: now)
     }
   }

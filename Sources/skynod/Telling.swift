@@ -38,7 +38,7 @@ final class Telling {
 
   // MARK: Service
 
-  func ready(_ node: borrowing Node) {
+  func ready(_ node: Node) {
     pingedAt = Clock.now
     composeStatus(node)
     line.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
@@ -48,7 +48,7 @@ final class Telling {
   func reloading() { notifier.reloading() }
 
   /// The end of a reload, whatever came of it: the manager waits for READY.
-  func reloadEnded(_ node: borrowing Node) {
+  func reloadEnded(_ node: Node) {
     composeStatus(node)
     line.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
   }
@@ -86,7 +86,7 @@ final class Telling {
 
   // MARK: Notices of the node
 
-  func tell(_ notice: Node.Notice, _ node: borrowing Node, _ control: ControlServer) {
+  func tell(_ notice: Node.Notice, _ node: Node, _ control: ControlServer) {
     control.publish(notice, hub: node.hub, text: &eventText)
     switch notice {
     case .state(let state):
@@ -111,7 +111,7 @@ final class Telling {
     }
   }
 
-  private func logOnline(_ node: borrowing Node) {
+  private func logOnline(_ node: Node) {
     line.removeAll()
     line.append("online at ")
     if let hub = node.hub { hub.appendPlace(to: &line) }
@@ -135,7 +135,7 @@ final class Telling {
   }
 
   /// The line of `systemctl status`: state, id, hub, and what to do when something is wrong.
-  private func composeStatus(_ node: borrowing Node) {
+  private func composeStatus(_ node: Node) {
     line.removeAll()
     line.append(node.state.token)
     if node.nodeId != 0 {

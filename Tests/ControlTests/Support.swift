@@ -55,6 +55,15 @@ final class SampleNode: ControlHandler {
   var refusesTickets = false
   var isRefused = false
 
+  /// Replies that are held wait for this.
+  var mayFinish = false
+
+  func finish(_ held: HeldReply, reply: inout ControlReply) -> Bool {
+    guard mayFinish else { return false }
+    reply.field("finished", held.value)
+    return true
+  }
+
   func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply) {
     var words = [request.verb.name.description]
     for i in 0..<request.argumentCount { words.append(string(request.argument(i))) }
@@ -70,6 +79,7 @@ final class SampleNode: ControlHandler {
       joined = !refusesTickets
       reply.field("state", "connecting")
     case .send: send(request, &reply)
+    case .post: reply.hold(HeldReply(.post, request.number(1) ?? 0))
     case .inbox: inbox(request, &reply)
     case .mode:
       if request.argumentCount == 2 { relay = request.argument(1, is: "on") }

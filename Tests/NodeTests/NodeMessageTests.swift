@@ -284,3 +284,11 @@ import Wire
     #expect(text == [])
   }
 }
+
+extension Inbox {
+  fileprivate mutating func acknowledge(upTo number: UInt64) -> Int {
+    var dropped = 0
+    while popFirst(upTo: number) != nil { dropped += 1 }
+    return dropped
+  }
+}

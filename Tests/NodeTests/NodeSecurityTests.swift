@@ -6,7 +6,7 @@ import Wire
 @testable import Node
 
 extension Node {
-  fileprivate mutating func offerKey(now: Instant) {
+  fileprivate func offerKey(now: Instant) {
     do throws(ErrorCode) { try session.beginRekey(now: now, random: &random) } catch { Issue.record("\(error)") }
   }
 }
@@ -119,8 +119,7 @@ extension Node {
     let scene = SecurityScene()
     scene.node.handle(.linkUp(exporter: Bytes32(repeating: 1), entropy: Bytes32(repeating: 2)), now: scene.now)
     scene.hub.startAsHub(exporter: Bytes32(repeating: 1))
-    scene.hub.input.append(scene.node.session.output.bytes)
-    scene.node.session.output.clear()
+    move(&scene.node.session.output, to: &scene.hub.input)
     let hello = try scene.hub.nextEvent(now: scene.now, identity: scene.hubIdentity, random: &scene.hubRandom)
     #expect(hello == .hello)
     try scene.hub.accept(
@@ -132,8 +131,7 @@ extension Node {
       scene.settle()
     }
     toNode()
-    scene.hub.input.append(scene.node.session.output.bytes)
-    scene.node.session.output.clear()
+    move(&scene.node.session.output, to: &scene.hub.input)
     let established = try scene.hub.nextEvent(now: scene.now, identity: scene.hubIdentity, random: &scene.hubRandom)
     #expect(established == .established)
     var body = ByteQueue(capacity: 16)
@@ -144,4 +142,9 @@ extension Node {
     let (error, received) = (scene.node.lastError, scene.node.inbox.count)
     #expect(error == .unexpectedRecord && received == 0)
   }
+}
+
+private func move(_ from: inout ByteQueue, to queue: inout ByteQueue) {
+  queue.append(from.bytes)
+  from.clear()
 }

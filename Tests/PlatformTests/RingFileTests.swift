@@ -44,11 +44,15 @@ import Testing
     try file.shared.ring.append(kind: 1, Array(text.utf8).span.bytes, now: Clock.now)
   }
 
+  private static func body(of ring: borrowing DurableRing) -> String {
+    String(decoding: array(ring.body), as: UTF8.self)
+  }
+
   private static func take(_ file: RingFile) throws -> String? {
     var text: String?
     _ = try settle(file) {
       guard let offer = file.shared.ring.next() else { return file.shared.ring.isEmpty }
-      text = String(decoding: array(file.shared.ring.body), as: UTF8.self)
+      text = body(of: file.shared.ring)
       file.shared.ring.consume(offer.sequence)
       return true
     }
