@@ -140,7 +140,7 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+        "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
   ]

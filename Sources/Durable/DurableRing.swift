@@ -275,7 +275,7 @@ public struct DurableRing: ~Copyable {
     }
     if !onTheWay.isEmpty {
       precondition(!onTheWay[0].isDone && onTheWay[onTheWay.count - 1].sequence < cursorSequence)
-      precondition(cursorSequence - onTheWay[0].sequence <= parameters.spanSequences)
+      precondition(onTheWay[onTheWay.count - 1].sequence - onTheWay[0].sequence < parameters.spanSequences)
     }
   }
 }

@@ -96,7 +96,7 @@ extension HubCore {
   private func take(_ entry: StoredEntry, from id: UInt32, _ delivery: Delivery, now: Instant) {
     let index = delivery.inFlight.firstIndex { $0.stream == entry.stream && $0.sequence == entry.sequence }
     guard let index else { return }
-    if entry.failure == .full || entry.failure == .busy {
+    if entry.isForLater {
       guard !delivery.isPaused else { return }
       delivery.isPaused = true
       delivery.startsOverAt = now + Limits.resumeMs

@@ -155,11 +155,10 @@ extension Node {
         counters.ignored += 1
         continue
       }
-      switch entry.failure {
-      case nil: if stores.outgoing.ring.consume(entry.sequence) { counters.forwarded += 1 }
-      case .full, .busy: timers.set(.resume, now + Limits.resumeMs)
-      case .some(let failure):
-        if stores.outgoing.ring.consume(entry.sequence) { settle(entry.sequence, failure) }
+      if entry.isForLater {
+        timers.set(.resume, now + Limits.resumeMs)
+      } else if stores.outgoing.ring.consume(entry.sequence) {
+        if let failure = entry.failure { settle(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }
     timers.set(.resend, stores.outgoing.ring.onTheWayCount > 0 ? now + Limits.resendMs : .never)
@@ -199,7 +198,7 @@ extension Node {
     let stream = try session.withBody(decodeStream)
     var failure: ErrorCode?
     do throws(ErrorCode) {
-      guard let stores else { throw .ioFailed }
+      guard let stores else { throw .busy }
       switch stores.seen.window.novelty(source: stream, sequence: frame.sequence, now: now) {
       case .new: return try keep(frame, stream: stream, stores, now: now)
       case .noRoom: throw .full

@@ -155,7 +155,8 @@ public struct Receipt: Equatable, Sendable {
 }
 
 /// One entry of a STORED frame: `stream u64, sequence u64, code u16`. Code 0: the other side has the message
-/// on its medium, or had it before; this side may forget it. `full` and `busy`: not now. Any other: never.
+/// on its medium, or had it before; this side may forget it. `full`, `busy`, `io_failed` and numbers that this
+/// version does not know: not now. Any other: never.
 public struct StoredEntry: Equatable, Sendable {
   public static let byteCount = 18
   public var stream: UInt64
@@ -173,8 +174,11 @@ public struct StoredEntry: Equatable, Sendable {
     stream = try reader.integer()
     sequence = try reader.integer()
     let code: UInt16 = try reader.integer()
-    failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+    failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .busy
   }
+
+  /// The message was not taken, and is to be offered again.
+  public var isForLater: Bool { failure == .full || failure == .busy || failure == .ioFailed }
 
   /// How many entries a body holds; `malformedFrame` when it is not a whole number of 1 to 64.
   public static func count(in body: RawSpan) throws(ErrorCode) -> Int {

@@ -4,7 +4,7 @@ import Wire
 
 @Suite struct RequestTests {
   @Test func everyVerbIsReadByItsName() {
-    let least: [String: String] = ["join": " T", "send": " HUB x", "json": " on"]
+    let least: [String: String] = ["join": " T", "send": " HUB x", "post": " HUB 0 x", "json": " on"]
     for raw in 0..<ControlVerb.count {
       let verb = ControlVerb(rawValue: raw)!
       let name = verb.name.description

@@ -87,7 +87,7 @@ private func bothWays(_ victim: Side) -> [Attack] {
       $0.inject($0.forge(rawFrame(kind: 0), from: sender), to: victim)
     },
     scripted("frame: unknown kind, to the \(victim)", victim, .malformedFrame) {
-      $0.inject($0.forge(rawFrame(kind: 12), from: sender), to: victim)
+      $0.inject($0.forge(rawFrame(kind: 13), from: sender), to: victim)
     },
     scripted("frame: kind 255, to the \(victim)", victim, .malformedFrame) {
       $0.inject($0.forge(rawFrame(kind: 255), from: sender), to: victim)

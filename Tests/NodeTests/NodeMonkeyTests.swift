@@ -177,8 +177,8 @@ final class Monkey {
     scene.pass(isBusy ? ms / 200 : ms)
   }
 
-  private func attempt(_ body: (inout Node) throws(ErrorCode) -> Void) {
-    do throws(ErrorCode) { try body(&scene.node) } catch {}
+  private func attempt(_ body: (Node) throws(ErrorCode) -> Void) {
+    do throws(ErrorCode) { try body(scene.node) } catch {}
   }
 
   private func send() {

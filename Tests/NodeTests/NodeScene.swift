@@ -11,7 +11,8 @@ import Wire
 /// make it, change what should be different, `start()`, then requests to `node` each followed by `settle()`,
 /// and `pass` to let time go by.
 final class NodeScene {
-  var node: Node
+  let node: Node
+  let disk: SceneDisk?
   let hubs: [SceneHub]
   var now = Instant(ms: 5_000_000)
   var vitals = VitalSigns()
@@ -27,7 +28,7 @@ final class NodeScene {
   private(set) var hasStopped = false
 
   init(
-    seed: UInt64 = 1, hubs count: Int = 1, admission: Admission = Admission(),
+    seed: UInt64 = 1, hubs count: Int = 1, admission: Admission = Admission(), disk: SceneDisk? = nil,
     _ change: (inout NodeSettings) -> Void = { _ in }
   ) {
     hubs = (0..<count).map { SceneHub($0) }
@@ -36,7 +37,8 @@ final class NodeScene {
     change(&settings)
     node = Node(
       seed: Self.secret(900), entropy: Self.secret(seed &+ 1_000), me: Self.me, settings: settings,
-      admission: admission)
+      admission: admission, stores: disk?.stores)
+    self.disk = disk
   }
 
   static let me = NodeSelf(
@@ -97,6 +99,28 @@ final class NodeScene {
     }
   }
 
+  /// Sequence or error of a durable message.
+  func post(_ text: String, to destination: UInt32 = 1_000_007, timeToLiveS: UInt32 = 0) -> Result<UInt64, ErrorCode> {
+    defer { settle() }
+    let bytes = Array(text.utf8)
+    do throws(ErrorCode) {
+      return .success(try node.post(bytes.span.bytes, to: destination, timeToLiveS: timeToLiveS, now: now))
+    } catch { return .failure(error) }
+  }
+
+  /// Nil when the medium has failed.
+  func isStored(_ sequence: UInt64) -> Bool? {
+    do throws(ErrorCode) { return try node.isStored(sequence) } catch { return nil }
+  }
+
+  /// Long enough for what was gathered to be written.
+  func settleDisk() {
+    for _ in 0..<3 {
+      pass(10)
+      settle()
+    }
+  }
+
   /// The error, if the ticket was not taken.
   func join(_ ticket: Ticket) -> ErrorCode? {
     defer { settle() }
@@ -140,14 +164,17 @@ final class NodeScene {
 
   /// Does what the node asks for and moves bytes both ways until nothing moves.
   func settle() {
+    var moved = false
     repeat {
       while let action = node.nextAction() {
         actions.append(action)
         perform(action)
       }
+      disk?.pump(now: now)
+      moved = node.moveStored(now: now)
       while let notice = node.nextNotice() { notices.append(notice) }
       node.checkInvariants()
-    } while moveBytes()
+    } while moveBytes() || moved
   }
 
   private func perform(_ action: Node.Action) {
@@ -303,6 +330,37 @@ final class SceneHub {
       FrameHeader(kind: .receipt, source: source, destination: node ?? nodeId), bytes(of: queue.bytes), now: now)
   }
 
+  func sendDurable(_ text: String, stream: UInt64 = 500, sequence: UInt64, from source: UInt32 = 1_000_007, now: Instant)
+  {
+    send(
+      FrameHeader(
+        kind: .message, flags: FrameHeader.durable, source: source, destination: nodeId, sequence: sequence),
+      (0..<8).map { UInt8(truncatingIfNeeded: stream >> (56 - 8 * UInt64($0))) } + Array(text.utf8), now: now)
+  }
+
+  func sendStored(_ stream: UInt64, _ sequence: UInt64, failure: ErrorCode? = nil, now: Instant) {
+    var queue = ByteQueue(capacity: StoredEntry.byteCount)
+    _ = StoredEntry(stream: stream, sequence: sequence, failure: failure).append(to: &queue)
+    send(FrameHeader(kind: .stored, destination: nodeId), bytes(of: queue.bytes), now: now)
+  }
+
+  /// Durable messages that came: name and text.
+  var durable: [(stream: UInt64, sequence: UInt64, text: String)] {
+    frames.filter { $0.header.kind == .message && $0.header.isDurable }.map { frame in
+      let stream = frame.body.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+      return (stream, frame.header.sequence, String(decoding: frame.body.dropFirst(8), as: UTF8.self))
+    }
+  }
+
+  /// What the node said of durable messages it was sent.
+  var stored: [StoredEntry] {
+    frames.filter { $0.header.kind == .stored }.flatMap { frame -> [StoredEntry] in
+      (0..<(frame.body.count / StoredEntry.byteCount)).compactMap { index in
+        do throws(ErrorCode) { return try StoredEntry.at(index, in: frame.body.span.bytes) } catch { return nil }
+      }
+    }
+  }
+
   func sendMessage(_ text: String, from source: UInt32 = 0, sequence: UInt64 = 1, now: Instant) {
     send(
       FrameHeader(kind: .message, source: source, destination: nodeId, sequence: sequence), Array(text.utf8), now: now)
@@ -347,7 +405,7 @@ final class SceneHub {
       let wall = configure.wallTimeMs
       let body = (0..<8).map { UInt8(truncatingIfNeeded: wall >> (56 - 8 * UInt64($0))) }
       send(FrameHeader(kind: .heartbeatAck, destination: nodeId, sequence: frame.sequence), body, now: now)
-    case .message where givesReceipts: sendReceipt(frame.sequence, from: frame.destination, now: now)
+    case .message where givesReceipts && !frame.isDurable: sendReceipt(frame.sequence, from: frame.destination, now: now)
     default: break
     }
   }

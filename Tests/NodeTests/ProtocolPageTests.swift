@@ -43,11 +43,11 @@ import Wire
     let names: [(FrameKind, String)] = [
       (.configure, "CONFIGURE"), (.heartbeat, "HEARTBEAT"), (.heartbeatAck, "HEARTBEAT ACK"), (.message, "MESSAGE"),
       (.receipt, "RECEIPT"), (.rekeyInit, "REKEY INIT"), (.rekeyReply, "REKEY REPLY"), (.ping, "PING"),
-      (.pong, "PONG"), (.close, "CLOSE"), (.rekeyDone, "REKEY DONE"),
+      (.pong, "PONG"), (.close, "CLOSE"), (.rekeyDone, "REKEY DONE"), (.stored, "STORED"),
     ]
     for (kind, name) in names {
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
-    #expect(FrameKind(rawValue: 12) == nil, "a new kind belongs into the page and this list")
+    #expect(FrameKind(rawValue: 13) == nil, "a new kind belongs into the page and this list")
   }
 }

@@ -1,0 +1,76 @@
+import Bounded
+import Durable
+import Wire
+
+@testable import Node
+
+/// A medium in memory, whole or failing.
+final class MemoryStore: BlockStore {
+  var bytes: [UInt8]
+  /// The error number of every call; 0 lets them work.
+  var error: Int32 = 0
+
+  init(_ bytes: [UInt8]?, size: UInt32) { self.bytes = bytes ?? [UInt8](repeating: 0, count: Int(size)) }
+
+  func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
+    if error != 0 { return error }
+    for i in 0..<memory.count { memory[i] = bytes[Int(offset) + i] }
+    return 0
+  }
+
+  func write(at offset: UInt64, _ piece: UnsafeRawBufferPointer) -> Int32 {
+    if error != 0 { return error }
+    for i in 0..<piece.count { bytes[Int(offset) + i] = piece[i] }
+    return 0
+  }
+
+  func sync() -> Int32 { error }
+}
+
+/// The two rings of a node over media in memory. Made again from the bytes of another, it is the board after
+/// the power went.
+final class SceneDisk {
+  let outgoing: MemoryStore
+  let incoming: MemoryStore
+  let stores: Stores
+  /// False: the media take their time.
+  var isMoving = true
+
+  init(_ before: SceneDisk? = nil, now: Instant) {
+    let size: UInt32 = 1 << 17
+    var out = Stores.outgoingParameters
+    var into = Stores.incomingParameters
+    (out.fileBytes, into.fileBytes) = (size, size)
+    outgoing = MemoryStore(before?.outgoing.bytes, size: size)
+    incoming = MemoryStore(before?.incoming.bytes, size: size)
+    let seen = SeenMessages()
+    stores = Stores(outgoing: SharedRing(out), incoming: SharedRing(into), seen: seen)
+    stores.outgoing.ring.open(
+      outgoing, .init(stream: 71, memoryStream: 72, salt: 7), now: now, restore: { _ in }, visit: { _, _ in },
+      user: { _ in 0 })
+    stores.incoming.ring.open(
+      incoming, .init(stream: 81, memoryStream: 82, salt: 8), now: now, restore: { seen.restore($0, now: now) },
+      visit: { seen.visit($1, now: now) }, user: { seen.write(into: $0) })
+  }
+
+  func pump(now: Instant) {
+    guard isMoving else { return }
+    Self.pump(stores.outgoing, outgoing, now) { _ in 0 }
+    Self.pump(stores.incoming, incoming, now) { stores.seen.write(into: $0) }
+  }
+
+  private static func pump(
+    _ shared: SharedRing, _ store: MemoryStore, _ now: Instant, user: DurableRing.UserWriter
+  ) {
+    while let write = shared.ring.pollWrite(now: now, user: user) {
+      var error = store.write(at: write.batchOffset, write.batch)
+      if error == 0 { error = store.write(at: write.checkpointOffset, write.checkpoint) }
+      shared.ring.handleWritten(batchStored: error == 0, error: error, now: now)
+      if error != 0 { break }
+    }
+    while let read = shared.ring.pollRead() {
+      shared.ring.handleRead(error: store.read(at: read.offset, into: read.memory))
+    }
+    shared.ring.checkInvariants()
+  }
+}
