@@ -49,6 +49,43 @@ import Wire
     }
   }
 
+  @Test func aHeldReplyComesLaterAndWhatFollowsWaits() {
+    let bench = Bench()
+    let client = bench.client()
+    let other = bench.client()
+    #expect(bench.ask(client, "post HUB 7 hi\nid") == "")
+    bench.server.answerHeld(handler: bench.node)
+    #expect(client.line.receive() == "")
+    #expect(bench.ask(other, "reload") == "OK\n", "nobody else waits")
+    bench.node.mayFinish = true
+    bench.server.answerHeld(handler: bench.node)
+    #expect(client.line.receive() == "finished=7\nOK\nid=NOD1000001\nfingerprint=0011223344556677\nOK\n")
+  }
+
+  @Test func aClientThatHangsUpIsNotWaitedFor() {
+    let bench = Bench()
+    let client = bench.client()
+    _ = bench.ask(client, "post HUB 7 hi")
+    shutdown(client.line.fd, Int32(SHUT_RDWR))
+    bench.turn(client.index, hungUp: true)
+    #expect(bench.server.clientCount == 0)
+    bench.node.mayFinish = true
+    bench.server.answerHeld(handler: bench.node)
+  }
+
+  @Test func aHalfClosedClientStillGetsItsHeldReply() {
+    let bench = Bench()
+    let client = bench.client()
+    _ = bench.ask(client, "post HUB 7 hi")
+    shutdown(client.line.fd, Int32(SHUT_WR))
+    bench.turn(client.index)
+    #expect(bench.server.clientCount == 1)
+    bench.node.mayFinish = true
+    bench.server.answerHeld(handler: bench.node)
+    #expect(client.line.receive() == "finished=7\nOK\n")
+    #expect(bench.server.clientCount == 0)
+  }
+
   @Test func helpListsEveryVerb() {
     let bench = Bench()
     let lines = bench.ask(bench.client(), "help").split(separator: "\n")

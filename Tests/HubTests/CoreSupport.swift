@@ -22,6 +22,11 @@ final class TestNode {
   var failure: ErrorCode?
   var messages: [(FrameHeader, Data)] = []
   var receipts: [Receipt] = []
+  /// Durable messages: what came, and what the hub said of those that went.
+  var durable: [(frame: FrameHeader, stream: UInt64, text: String)] = []
+  var stored: [StoredEntry] = []
+  /// What it answers to durable messages: nil not at all.
+  var verdict: ((UInt64) -> ErrorCode?)? = { _ in nil }
   var configure: Configure?
   /// Sequences of the heartbeats that the hub answered.
   var acknowledged: [UInt64] = []
@@ -57,6 +62,34 @@ final class TestNode {
     try body.withUnsafeBytes { try session.send(header, body: $0.bytes, now: now) }
   }
 
+  func post(
+    _ text: String, to destination: UInt32, stream: UInt64 = 77, sequence: UInt64, timeToLiveS: UInt32 = 0,
+    source: UInt32? = nil, now: Instant
+  ) throws {
+    var queue = ByteQueue(capacity: 4_096)
+    queue.append(bigEndian: stream)
+    for byte in text.utf8 { queue.append(bigEndian: byte) }
+    let header = FrameHeader(
+      kind: .message, flags: FrameHeader.durable, source: source ?? id ?? 0, destination: destination,
+      sequence: sequence, timeToLiveS: timeToLiveS)
+    try session.send(header, body: queue.bytes, now: now)
+  }
+
+  func say(_ entry: StoredEntry, now: Instant) {
+    var queue = ByteQueue(capacity: StoredEntry.byteCount)
+    _ = entry.append(to: &queue)
+    do {
+      try session.send(FrameHeader(kind: .stored, source: id ?? 0), body: queue.bytes, now: now)
+    } catch { failure = error }
+  }
+
+  private func take(_ frame: FrameHeader, _ body: Data, now: Instant) {
+    let stream = body.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    durable.append((frame, stream, String(decoding: body.dropFirst(8), as: UTF8.self)))
+    guard let verdict else { return }
+    say(StoredEntry(stream: stream, sequence: frame.sequence, failure: verdict(frame.sequence)), now: now)
+  }
+
   func beat(now: Instant) throws {
     var queue = ByteQueue(capacity: 64)
     _ = Heartbeat(
@@ -83,6 +116,11 @@ final class TestNode {
     case .frame(let frame):
       let body = copy(of: session.body)
       switch frame.kind {
+      case .message where frame.isDurable: take(frame, body, now: now)
+      case .stored:
+        body.withUnsafeBytes { bytes in
+          for i in 0..<(try! StoredEntry.count(in: bytes.bytes)) { stored.append(try! StoredEntry.at(i, in: bytes.bytes)) }
+        }
       case .message:
         messages.append((frame, body))
         acknowledge(frame, now: now)
@@ -108,7 +146,11 @@ final class TestSwarm {
   var nodes: [TestNode] = []
   private let collected: Lines
 
+  /// Added to the hub's wall clock.
+  let wall: Wall
+
   final class Lines { var all: [String] = [] }
+  final class Wall { var ms: UInt64 = 0 }
 
   init(configuration: HubConfiguration = HubConfiguration()) throws {
     _ = startCrypto()
@@ -117,11 +159,13 @@ final class TestSwarm {
     let identity = Identity(seed: Secret<32>(Bytes32(keyBytes(9_999))!.raw)!)
     hubKey = identity.publicKey
     let lines = Lines()
+    let wall = Wall()
     collected = lines
     core = HubCore(
       configuration: configuration, registry: registry, identity: identity, pin: Bytes32(repeating: 3),
       seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
-      wallClockMs: { 1_700_000_000_000 })
+      wallClockMs: { 1_700_000_000_000 + wall.ms })
+    self.wall = wall
   }
 
   var log: [String] { collected.all }

@@ -1,0 +1,220 @@
+import Bounded
+import Foundation
+import GRDB
+import Node
+import Testing
+import Wire
+
+@testable import Hub
+
+/// Durable messages through the hub: real sessions, a real registry, virtual time.
+@Suite struct HubDurableTests {
+  /// Long enough for a commit, and for what was delivered to be forgotten.
+  private func settle(_ swarm: TestSwarm) {
+    for _ in 0..<3 { swarm.pass(30) }
+  }
+
+  @Test func aMessageIsAcknowledgedAfterTheCommitAndWaitsForItsNode() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(b)
+    let destination = b.id!
+    swarm.core.close(b.link!, .draining, now: swarm.now)
+    swarm.settle()
+    swarm.connect(a)
+    try a.post("while you were out", to: destination, sequence: 5, now: swarm.now)
+    swarm.settle()
+    #expect(a.stored.isEmpty, "nothing is said before it is on the disk")
+    settle(swarm)
+    #expect(a.stored == [StoredEntry(stream: 77, sequence: 5, failure: nil)])
+    #expect(try swarm.registry.spoolCount() == 1)
+    swarm.connect(b)
+    #expect(b.durable.map(\.text) == ["while you were out"])
+    #expect(b.durable[0].frame.source == a.id && b.durable[0].frame.hops == 1 && b.durable[0].stream == 77)
+    settle(swarm)
+    #expect(try swarm.registry.spoolCount() == 0 && swarm.core.status.messagesDelivered == 1)
+  }
+
+  @Test func whatComesTwiceIsKeptOnce() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    for sequence in [7, 8, 7, 300, 8, 7] as [UInt64] {
+      try a.post("number \(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+      settle(swarm)
+    }
+    #expect(b.durable.map(\.text) == ["number 7", "number 8", "number 300"])
+    #expect(a.stored.map(\.sequence) == [7, 8, 7, 300, 8, 7] && a.stored.allSatisfy { $0.failure == nil })
+  }
+
+  @Test func whatComesTwiceInOneCommitIsKeptOnce() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    for _ in 0..<3 { try a.post("once", to: b.id!, sequence: 1, now: swarm.now) }
+    settle(swarm)
+    #expect(b.durable.count == 1 && a.stored.count == 3)
+  }
+
+  @Test func whatANodeNeverAnswersIsSentAgainOnItsNextLink() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    b.verdict = nil
+    try a.post("hello?", to: b.id!, sequence: 1, now: swarm.now)
+    settle(swarm)
+    #expect(b.durable.count == 1)
+    swarm.core.close(b.link!, .linkSilent, now: swarm.now)
+    swarm.settle()
+    b.verdict = { _ in nil }
+    swarm.connect(b)
+    #expect(b.durable.count == 2 && b.durable[0].frame.sequence == b.durable[1].frame.sequence)
+  }
+
+  @Test func aNodeWithoutRoomIsAskedAgain() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    b.verdict = { _ in .full }
+    for sequence in 1...3 as ClosedRange<UInt64> {
+      try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+    }
+    settle(swarm)
+    let refused = b.durable.count
+    #expect(refused >= 1 && refused <= 3)
+    b.verdict = { _ in nil }
+    swarm.pass(Limits.resumeMs)
+    settle(swarm)
+    #expect(b.durable.dropFirst(refused).map(\.text) == ["1", "2", "3"])
+    #expect(try swarm.registry.spoolCount() == 0)
+  }
+
+  @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    b.verdict = { _ in .tooLong }
+    try a.post("too long for you", to: b.id!, sequence: 1, now: swarm.now)
+    settle(swarm)
+    #expect(try swarm.registry.spoolCount() == 0 && swarm.core.status.messagesDropped == 1)
+  }
+
+  @Test func aMessageToNobodyIsRefusedForGood() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    swarm.connect(a)
+    try a.post("hello?", to: 1_000_500, sequence: 1, now: swarm.now)
+    settle(swarm)
+    #expect(a.stored == [StoredEntry(stream: 77, sequence: 1, failure: .unreachable)])
+  }
+
+  @Test func aMessageToTheHubIsInItsInboxWhenItIsAcknowledged() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    swarm.connect(a)
+    try a.post("dear hub", to: 0, sequence: 3, now: swarm.now)
+    try a.post("dear hub", to: 0, sequence: 3, now: swarm.now)
+    settle(swarm)
+    #expect(a.stored.map(\.failure) == [nil, nil])
+    #expect(try swarm.registry.inbox(limit: 10).map(\.body) == [Data("dear hub".utf8)])
+    #expect(a.receipts.contains(Receipt(sequence: 3, failure: nil)))
+  }
+
+  @Test func aMessagePastItsTimeIsNotDelivered() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(b)
+    let destination = b.id!
+    swarm.core.close(b.link!, .draining, now: swarm.now)
+    swarm.settle()
+    swarm.connect(a)
+    try a.post("stale", to: destination, sequence: 1, timeToLiveS: 10, now: swarm.now)
+    try a.post("lasts", to: destination, sequence: 2, timeToLiveS: 100, now: swarm.now)
+    settle(swarm)
+    swarm.wall.ms = 11_000
+    swarm.connect(b)
+    #expect(b.durable.map(\.text) == ["lasts"] && b.durable[0].frame.timeToLiveS == 89)
+  }
+
+  /// A window of 256 tells duplicates only within its reach: the hub must not have more on the way.
+  @Test func nothingIsSentThatTheReceiverCouldTakeForOld() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    b.verdict = nil
+    for sequence in [1, 200, 256, 257, 1_000] as [UInt64] {
+      try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+    }
+    settle(swarm)
+    #expect(b.durable.map(\.text) == ["1", "200", "256"])
+    b.say(StoredEntry(stream: 77, sequence: 1, failure: nil), now: swarm.now)
+    settle(swarm)
+    #expect(b.durable.map(\.text) == ["1", "200", "256", "257"])
+  }
+
+  @Test func noMoreIsOnTheWayThanTheRuleAllows() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    b.verdict = nil
+    for sequence in 1...100 as ClosedRange<UInt64> {
+      try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+      if sequence % 20 == 0 { settle(swarm) }
+    }
+    for _ in 0..<20 { swarm.pass(60) }
+    #expect(b.durable.count == Limits.storedEntries)
+    for sequence in 1...64 as ClosedRange<UInt64> {
+      b.say(StoredEntry(stream: 77, sequence: sequence, failure: nil), now: swarm.now)
+    }
+    b.verdict = { _ in nil }
+    for _ in 0..<20 { swarm.pass(60) }
+    #expect(b.durable.map(\.text) == (1...100).map { "\($0)" })
+    #expect(try swarm.registry.spoolCount() == 0)
+  }
+
+  @Test func anotherSourceEndsTheLink() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    swarm.connect(a)
+    try a.post("not me", to: 0, sequence: 1, source: 1_000_999, now: swarm.now)
+    swarm.settle()
+    #expect(a.failure == .spoofedSource)
+  }
+
+  @Test func aWordOnNothingChangesNothing() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    swarm.connect(a)
+    a.say(StoredEntry(stream: 1, sequence: 2, failure: nil), now: swarm.now)
+    settle(swarm)
+    #expect(a.isOnline && swarm.core.status.messagesDelivered == 0)
+  }
+
+  @Test func aRingThatBeginsAnewDoesNotPushOutTheOthers() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    swarm.connect(a)
+    for stream in 1...20 as ClosedRange<UInt64> {
+      try a.post("x", to: 0, stream: stream, sequence: 1, now: swarm.now)
+      settle(swarm)
+    }
+    let kept = try swarm.registry.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM streams") }
+    #expect(kept == Registry.streamsPerNode)
+  }
+}
