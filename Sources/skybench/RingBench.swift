@@ -88,7 +88,9 @@ enum RingBench {
   private static func open(_ path: String, _ parameters: RingParameters = RingParameters()) throws -> RingFile {
     let file = try RingFile(
       PathText(path)!, parameters, now: Platform.Clock.now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
-    guard file.shared.ring.health == .stored else { throw BenchError("the ring is not stored: \(file.shared.ring.health)") }
+    guard file.shared.ring.health == .stored else {
+      throw BenchError("the ring is not stored: \(file.shared.ring.health)")
+    }
     return file
   }
 
@@ -149,7 +151,9 @@ enum RingBench {
       let begun = Clock.now
       let file = try open(path)
       times.append((Clock.now - begun) * 1_000)
-      guard Int(file.shared.ring.counters.recovered) == count else { throw BenchError("not all messages were recovered") }
+      guard Int(file.shared.ring.counters.recovered) == count else {
+        throw BenchError("not all messages were recovered")
+      }
     }
     return (times.median, count)
   }

@@ -88,7 +88,9 @@ private func drain(_ file: RingFile, _ loop: EventLoop) throws(ErrorCode) {
     try turn(file, loop, Clock.now + 10)
   }
   file.shared.ring.askForCheckpoint()
-  while case .stored = file.shared.ring.health, !file.shared.ring.isCheckpointed { try turn(file, loop, Clock.now + 10) }
+  while case .stored = file.shared.ring.health, !file.shared.ring.isCheckpointed {
+    try turn(file, loop, Clock.now + 10)
+  }
   let counters = file.shared.ring.counters
   say("drained consumed=\(counters.consumed) quarantined=\(counters.quarantined) missing=\(counters.missing)")
 }

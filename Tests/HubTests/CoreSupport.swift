@@ -119,7 +119,9 @@ final class TestNode {
       case .message where frame.isDurable: take(frame, body, now: now)
       case .stored:
         body.withUnsafeBytes { bytes in
-          for i in 0..<(try! StoredEntry.count(in: bytes.bytes)) { stored.append(try! StoredEntry.at(i, in: bytes.bytes)) }
+          for i in 0..<(try! StoredEntry.count(in: bytes.bytes)) {
+            stored.append(try! StoredEntry.at(i, in: bytes.bytes))
+          }
         }
       case .message:
         messages.append((frame, body))

@@ -330,8 +330,9 @@ final class SceneHub {
       FrameHeader(kind: .receipt, source: source, destination: node ?? nodeId), bytes(of: queue.bytes), now: now)
   }
 
-  func sendDurable(_ text: String, stream: UInt64 = 500, sequence: UInt64, from source: UInt32 = 1_000_007, now: Instant)
-  {
+  func sendDurable(
+    _ text: String, stream: UInt64 = 500, sequence: UInt64, from source: UInt32 = 1_000_007, now: Instant
+  ) {
     send(
       FrameHeader(
         kind: .message, flags: FrameHeader.durable, source: source, destination: nodeId, sequence: sequence),
@@ -405,7 +406,8 @@ final class SceneHub {
       let wall = configure.wallTimeMs
       let body = (0..<8).map { UInt8(truncatingIfNeeded: wall >> (56 - 8 * UInt64($0))) }
       send(FrameHeader(kind: .heartbeatAck, destination: nodeId, sequence: frame.sequence), body, now: now)
-    case .message where givesReceipts && !frame.isDurable: sendReceipt(frame.sequence, from: frame.destination, now: now)
+    case .message where givesReceipts && !frame.isDurable:
+      sendReceipt(frame.sequence, from: frame.destination, now: now)
     default: break
     }
   }

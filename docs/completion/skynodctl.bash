@@ -19,7 +19,7 @@ _skynodctl() {
   local choices="--json --socket --timeout --help --version"
   case $command in
     '') choices+=" $commands" ;;
-    send) choices+=" --stdin HUB" ;;
+    send) choices+=" --stdin --durable --ttl --wait HUB" ;;
     inbox) choices+=" --ack ack"; [[ $before == ack ]] && choices="all" ;;
     watch) choices+=" $kinds" ;;
     mode)

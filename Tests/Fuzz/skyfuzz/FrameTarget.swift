@@ -86,7 +86,16 @@ extension FuzzTarget {
       precondition(again == value)
     case .heartbeatAck: _ = try decodeWallTime(body)
     case .close: _ = try decodeCode(body)
-    case .message, .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    case .stored:
+      for i in 0..<(try StoredEntry.count(in: body)) {
+        let value = try StoredEntry.at(i, in: body)
+        queue.clear()
+        precondition(value.append(to: &queue))
+        let again = try StoredEntry.at(0, in: queue.bytes)
+        precondition(again == value)
+      }
+    case .message: if header.isDurable { _ = try decodeStream(body) }
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
   }
 
