@@ -12,7 +12,9 @@ extension Node {
     case .message: try takeMessage(frame, now: now)
     case .receipt: try takeReceipt(frame)
     case .pong: break
-    case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone:
+    case .wordAnswer: try takeWordAnswer(now: now)
+    case .dictionaryPiece: try takeDictionaryPiece(now: now)
+    case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone, .wordQuery, .dictionaryRequest:
       counters.ignored += 1
     }
   }
@@ -162,7 +164,7 @@ extension Node {
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
   }
 
-  private mutating func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  mutating func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     try session.send(frame, bodyOf: scratch, now: now)
   }
 }

@@ -219,7 +219,8 @@ public struct Session: ~Copyable {
       wipeSecrets()
       phase = .failed
       return .closed(code)
-    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong:
+    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong, .wordQuery, .wordAnswer,
+      .dictionaryRequest, .dictionaryPiece:
       return .frame(frame)
     }
   }

@@ -20,6 +20,8 @@ public struct ControlReply: ~Copyable {
   private var rowCount = 0
   public private(set) var isJson = false
   public private(set) var isComplete = false
+  /// A descriptor that goes with the reply; whoever sends it closes it. -1: none.
+  public var attachment: Int32 = -1
   /// The error this reply reports, nil for OK.
   public private(set) var failure: ErrorCode?
 
@@ -36,6 +38,13 @@ public struct ControlReply: ~Copyable {
   public func append(to queue: inout ByteQueue) -> Bool { queue.append(bytes) }
 
   public func withBytes<R>(_ body: (RawSpan) -> R) -> R { body(bytes) }
+
+  /// Takes out what is written so far: for who streams a list that is longer than the buffer. An error can then
+  /// no longer replace it.
+  public mutating func drain(_ body: (RawSpan) -> Void) {
+    body(text.bytes)
+    text.removeAll()
+  }
 
   // MARK: Replies
 

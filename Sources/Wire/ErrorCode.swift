@@ -17,6 +17,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case draining = 20
   case timeout = 21
   case ioFailed = 22
+  case noDictionary = 25
+  case badEncoding = 26
+  case dictionaryRefused = 27
 
   // Link: before the inner handshake
   case resolveFailed = 30
@@ -84,6 +87,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .draining: "draining"
     case .timeout: "timeout"
     case .ioFailed: "io_failed"
+    case .noDictionary: "no_dictionary"
+    case .badEncoding: "bad_encoding"
+    case .dictionaryRefused: "dictionary_refused"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
     case .tlsFailed: "tls_failed"
@@ -143,6 +149,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .draining: "the daemon is shutting down"
     case .timeout: "no answer in time"
     case .ioFailed: "reading or writing a file failed; see the journal"
+    case .noDictionary: "this node has no dictionary; see skynodctl dict status"
+    case .badEncoding: "this is not encoded text, or it names words that this node's dictionary does not hold"
+    case .dictionaryRefused: "the hub's dictionary does not match its signature or checksums; the old one stays"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"
     case .tlsFailed: "the TLS handshake failed"

@@ -75,6 +75,13 @@ public enum FrameKind: UInt8, Sendable {
   case close = 10
   /// The node's first record under new keys: the hub drops the old ones.
   case rekeyDone = 11
+  /// Node to hub: words that its dictionary does not hold.
+  case wordQuery = 20
+  /// Hub to node: what the hub's dictionary says of them.
+  case wordAnswer = 21
+  /// Node to hub: a piece of the dictionary that the hub publishes.
+  case dictionaryRequest = 22
+  case dictionaryPiece = 23
 }
 
 /// The 24 bytes before every body.

@@ -21,6 +21,10 @@ struct Runner {
     case .watch: try watch()
     case .join: try join()
     case .inbox where arguments.words.isEmpty: try inbox()
+    case .encode: try TextCoder(arguments, out).encode()
+    // JSON has no place for a stream of bytes.
+    case .decode where !arguments.isJson || arguments.file != nil || arguments.readsStandardInput:
+      try TextCoder(arguments, out).decode()
     default:
       let request = try request(for: command)
       let client = try connect()
@@ -35,6 +39,7 @@ struct Runner {
     var line = bytes(of: command.name)
     if command == .send { return try line + [0x20] + arguments.words[0].bytes + [0x20] + message() }
     for word in arguments.words { line += [0x20] + word.bytes }
+    if command == .dict, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
     return line
   }
