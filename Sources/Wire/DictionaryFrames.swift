@@ -84,9 +84,9 @@ public struct WordEntry: Equatable, Sendable {
 public enum PieceKind: UInt8, Sendable {
   /// The signed manifest; also the answer to a request for a generation that is published no more.
   case manifest = 0
-  /// The SHA-256 of up to 256 blocks.
+  /// The SHA-256 of up to 128 blocks.
   case page = 1
-  /// 8,192 bytes of the file, fewer at its end.
+  /// 4,096 bytes of the file, fewer at its end.
   case block = 2
   /// The hub publishes nothing; no bytes follow.
   case none = 3
@@ -129,7 +129,7 @@ public struct PieceRequest: Equatable, Sendable {
 /// The head of a published dictionary: what is signed, and by it everything else.
 ///
 /// `"SKYDICT1", u32 generation, u32 file bytes, u8 pages`, the SHA-256 of each page, then the signature over
-/// all of that. A page is the SHA-256 of each of its 256 blocks of 8,192 bytes, the last page of those left.
+/// all of that. A page is the SHA-256 of each of its 128 blocks of 4,096 bytes, the last page of those left.
 ///
 /// Not trusted by itself: the signature is for whoever knows the hub's key.
 public struct DictionaryManifest: Sendable {
@@ -141,7 +141,7 @@ public struct DictionaryManifest: Sendable {
   public let generation: UInt32
   public let fileBytes: UInt32
   public let pageCount: Int
-  private var pages = InlineArray<16, InlineArray<32, UInt8>>(repeating: InlineArray(repeating: 0))
+  private var pages = InlineArray<64, InlineArray<32, UInt8>>(repeating: InlineArray(repeating: 0))
   public let signature: InlineArray<64, UInt8>
   /// How many of the bytes it was read from are signed.
   public let signedBytes: Int

@@ -102,13 +102,13 @@ public enum Limits {
   // MARK: Dictionary (docs/lexicon.md)
 
   /// A published file travels in blocks of this size; a page is the digests of so many of them.
-  public static let dictionaryBlockBytes = 8_192
-  public static let dictionaryPageBlocks = 256
+  public static let dictionaryBlockBytes = 4_096
+  public static let dictionaryPageBlocks = 128
   /// So the largest file that can be published is 32 MiB: twice the million.
-  public static let dictionaryPages = 16
+  public static let dictionaryPages = 64
   public static let dictionaryBytes = dictionaryPages * dictionaryPageBlocks * dictionaryBlockBytes
   /// The least time between two requests for pieces: at most 32 KiB/s, so that messages come first.
-  public static let pieceIntervalMs: UInt64 = 250
+  public static let pieceIntervalMs: UInt64 = 125
   /// A piece that has not come by then is asked for again.
   public static let pieceTimeoutMs: UInt64 = 10_000
   /// An update that was refused is tried again after this long.
@@ -122,8 +122,8 @@ public enum Limits {
   /// Words that the hub does not know are not asked again for this long; so many are remembered.
   public static let unknownWordMs: UInt64 = 86_400_000
   public static let unknownWords = 256
-  /// Room for the words that were learnt from the hub, about 200 of them; the oldest go first.
-  public static let learntBytes = 12_288
+  /// Room for the words that were learnt from the hub, about 130 of them; the oldest go first.
+  public static let learntBytes = 8_192
   /// How soon learnt words are written down.
   public static let learntWriteMs: UInt64 = 60_000
   /// The longest text that the control verb `encode` takes.

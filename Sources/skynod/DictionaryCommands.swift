@@ -11,18 +11,16 @@ import Wire
 /// Makes its buffers once.
 final class DictionaryCommands {
   private let file: DictionaryFile
-  private let stream = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: Encoder.bound(Limits.encodeTextBytes), alignment: 16)
-  private let decoded = UnsafeMutableRawBufferPointer.allocate(byteCount: Limits.controlReplyBytes, alignment: 16)
-  private var text = TextBuffer(capacity: Limits.controlLineBytes)
+  /// An encoded text; or, of a text to decode, the text and behind it the compact form.
+  private let room = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: max(Encoder.bound(Limits.encodeTextBytes), Limits.controlReplyBytes + Limits.controlLineBytes / 2),
+    alignment: 16)
+  private var text = TextBuffer(capacity: Limits.encodeTextBytes)
   private var value = TextBuffer(capacity: Limits.controlReplyBytes)
 
   init(_ file: DictionaryFile) { self.file = file }
 
-  deinit {
-    stream.deallocate()
-    decoded.deallocate()
-  }
+  deinit { room.deallocate() }
 
   func handle(_ request: borrowing ControlRequest, node: inout Node, now: Instant, reply: inout ControlReply) {
     do throws(ErrorCode) {
@@ -44,6 +42,7 @@ final class DictionaryCommands {
   private func read(_ argument: RawSpan) throws(ErrorCode) {
     text.removeAll()
     guard ControlText.read(argument, into: &text) else { throw .badArgument }
+    guard !text.isTruncated else { throw .tooLong }
   }
 
   // MARK: Texts
@@ -52,7 +51,6 @@ final class DictionaryCommands {
     _ request: borrowing ControlRequest, _ node: inout Node, _ now: Instant, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     try read(request.argument(0))
-    guard text.count <= Limits.encodeTextBytes else { throw .tooLong }
     try encode(text, &node, now, &reply)
   }
 
@@ -60,8 +58,8 @@ final class DictionaryCommands {
     _ text: borrowing TextBuffer, _ node: inout Node, _ now: Instant, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     let isDone = file.withView { view in
-      let step = Encoder(copy view).encode(text.bytes, isLast: true, into: stream)
-      let compact = UnsafeRawBufferPointer(rebasing: stream[0..<step.written])
+      let step = Encoder(copy view).encode(text.bytes, isLast: true, into: room)
+      let compact = UnsafeRawBufferPointer(rebasing: room[0..<step.written])
       let encoded = EncodedText(text.bytes, stream: RawSpan(_unsafeBytes: compact))
       encoded.head(source: node.nodeId, generation: file.generation, to: &reply, scratch: &value)
       do throws(LexiconError) {
@@ -86,6 +84,8 @@ final class DictionaryCommands {
   }
 
   private func decode(_ request: borrowing ControlRequest, _ reply: inout ControlReply) throws(ErrorCode) {
+    let decoded = UnsafeMutableRawBufferPointer(rebasing: room[..<Limits.controlReplyBytes])
+    let stream = UnsafeMutableRawBufferPointer(rebasing: room[Limits.controlReplyBytes...])
     guard let count = EncodedText.parse(request.argument(0), into: stream) else { throw .badArgument }
     let outcome = file.withView { view in
       let compact = UnsafeRawBufferPointer(rebasing: stream[0..<count])
