@@ -18,9 +18,8 @@ public struct EncodedText: ~Escapable {
   }
 
   /// `GENOM|` source `|` generation `|MSG|` compact form in hexadecimal.
-  public func head(source: UInt32, generation: UInt32, to reply: inout ControlReply, scratch: inout TextBuffer) {
-    let stream = stream
-    reply.field("genom_message", scratch: &scratch) { message in
+  public func head(source: UInt32, generation: UInt32, to reply: inout ControlReply) {
+    reply.fieldInPlace("genom_message") { message in
       message.append("GENOM|")
       if source == 0 { message.append("-") } else { appendNodeId(source, to: &message) }
       message.append("|")

@@ -48,8 +48,8 @@ public struct WordDesk: ~Copyable {
   /// Entries, the oldest first.
   private var learnt = ByteQueue(capacity: Limits.learntBytes)
   private var hubKey = Bytes32(repeating: 0)
-  private var unknown = InlineArray<256, UInt64>(repeating: 0)
-  private var unknownUntil = InlineArray<256, Instant>(repeating: Instant(ms: 0))
+  private var unknown = InlineArray<128, UInt64>(repeating: 0)
+  private var unknownUntil = InlineArray<128, Instant>(repeating: Instant(ms: 0))
   private var nextUnknown = 0
   private var known: WordEntry?
 

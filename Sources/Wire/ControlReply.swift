@@ -183,6 +183,15 @@ public struct ControlReply: ~Copyable {
     field(key, scratch.bytes)
   }
 
+  /// A value put together in its place. `build` appends printable ASCII without blank, `"`, `\` and `=`, and no more.
+  public mutating func fieldInPlace(_ key: StaticString, _ build: (inout TextBuffer) -> Void) {
+    open(key)
+    if isJson { text.append("\"") }
+    build(&text)
+    if isJson { text.append("\"") }
+    close()
+  }
+
   // MARK: Plain text lines (metrics, help): as they are in text, one string `text` in JSON
 
   public mutating func beginText() {

@@ -121,7 +121,7 @@ public enum Limits {
   public static let wordTimeoutMs: UInt64 = 10_000
   /// Words that the hub does not know are not asked again for this long; so many are remembered.
   public static let unknownWordMs: UInt64 = 86_400_000
-  public static let unknownWords = 256
+  public static let unknownWords = 128
   /// Room for the words that were learnt from the hub, about 130 of them; the oldest go first.
   public static let learntBytes = 8_192
   /// How soon learnt words are written down.

@@ -13,10 +13,12 @@ final class DictionaryCommands {
   private let file: DictionaryFile
   /// An encoded text; or, of a text to decode, the text and behind it the compact form.
   private let room = UnsafeMutableRawBufferPointer.allocate(
-    byteCount: max(Encoder.bound(Limits.encodeTextBytes), Limits.controlReplyBytes + Limits.controlLineBytes / 2),
+    byteCount: max(
+      Encoder.bound(Limits.encodeTextBytes), DictionaryCommands.decodedBytes + Limits.controlLineBytes / 2),
     alignment: 16)
+  /// Of a text that is decoded: a message, and what the decoder wants to see free.
+  private static let decodedBytes = Limits.messageBytes + Decoder.outputMinimum
   private var text = TextBuffer(capacity: Limits.encodeTextBytes)
-  private var value = TextBuffer(capacity: Limits.controlReplyBytes)
 
   init(_ file: DictionaryFile) { self.file = file }
 
@@ -61,7 +63,7 @@ final class DictionaryCommands {
       let step = Encoder(copy view).encode(text.bytes, isLast: true, into: room)
       let compact = UnsafeRawBufferPointer(rebasing: room[0..<step.written])
       let encoded = EncodedText(text.bytes, stream: RawSpan(_unsafeBytes: compact))
-      encoded.head(source: node.nodeId, generation: file.generation, to: &reply, scratch: &value)
+      encoded.head(source: node.nodeId, generation: file.generation, to: &reply)
       do throws(LexiconError) {
         try encoded.tokens(view, to: &reply, learnt: { Self.learnt($0, &node, now) })
         return true
@@ -84,8 +86,8 @@ final class DictionaryCommands {
   }
 
   private func decode(_ request: borrowing ControlRequest, _ reply: inout ControlReply) throws(ErrorCode) {
-    let decoded = UnsafeMutableRawBufferPointer(rebasing: room[..<Limits.controlReplyBytes])
-    let stream = UnsafeMutableRawBufferPointer(rebasing: room[Limits.controlReplyBytes...])
+    let decoded = UnsafeMutableRawBufferPointer(rebasing: room[..<Self.decodedBytes])
+    let stream = UnsafeMutableRawBufferPointer(rebasing: room[Self.decodedBytes...])
     guard let count = EncodedText.parse(request.argument(0), into: stream) else { throw .badArgument }
     let outcome = file.withView { view in
       let compact = UnsafeRawBufferPointer(rebasing: stream[0..<count])
@@ -171,7 +173,7 @@ final class DictionaryCommands {
 
   private func nodeId(_ id: UInt32, _ reply: inout ControlReply) {
     if id == 0 { return reply.fieldUnknown("id") }
-    reply.field("id", scratch: &value) { appendNodeId(id, to: &$0) }
+    reply.fieldInPlace("id") { appendNodeId(id, to: &$0) }
   }
 
   private func status(_ node: borrowing Node, _ reply: inout ControlReply) {

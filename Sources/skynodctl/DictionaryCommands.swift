@@ -183,9 +183,8 @@ final class TextCoder {
       let encoded = EncodedText(RawSpan(_unsafeBytes: text), stream: RawSpan(_unsafeBytes: compact))
       // The message, the compact form and their names.
       var reply = ControlReply(capacity: 4 * step.written + 2_048)
-      var scratch = TextBuffer(capacity: 2 * step.written + 64)
       reply.begin(json: arguments.isJson)
-      encoded.head(source: source, generation: generation, to: &reply, scratch: &scratch)
+      encoded.head(source: source, generation: generation, to: &reply)
       do throws(LexiconError) {
         try encoded.tokens(
           view, to: &reply, learnt: { learnt($0, &questions) }, afterRow: { reply in reply.drain { show($0) } })
