@@ -76,7 +76,8 @@ extension Node {
       nextPieceAt = now + Limits.pieceTimeoutMs
       pieceAskedAt = now
     }
-    guard words.deadline <= now, session.output.space >= Limits.linkOutputBytes / 2 else { return }
+    guard words.deadline <= now else { return }
+    guard session.output.space >= Limits.linkOutputBytes / 2 else { return words.postpone(now: now) }
     scratch.clear()
     if words.appendQuestion(to: &scratch, now: now) { sendInBackground(.wordQuery, now: now) }
   }

@@ -119,6 +119,12 @@ public struct WordDesk: ~Copyable {
     return queue.isEmpty || isForeign ? .never : nextQuestionAt
   }
 
+  /// There is no room on the link now.
+  mutating func postpone(now: Instant) {
+    asked = 0
+    nextQuestionAt = now + Limits.wordIntervalMs
+  }
+
   /// Appends a question's body: `u8 count`, then each word as `u8 n, n bytes`. False when there is none to ask now.
   mutating func appendQuestion(to body: inout ByteQueue, now: Instant) -> Bool {
     if asked > 0, now >= askedAt + Limits.wordTimeoutMs {

@@ -54,6 +54,8 @@ final class SampleNode: ControlHandler {
   var joined = true
   var refusesTickets = false
   var isRefused = false
+  /// Handed out by the next `dict open`.
+  var attachment: Int32 = -1
 
   func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply) {
     var words = [request.verb.name.description]
@@ -87,6 +89,10 @@ final class SampleNode: ControlHandler {
       reply.plain(7)
       reply.plain("\n# EOF\n")
       reply.endText()
+    case .dict:
+      reply.attachment = attachment
+      attachment = -1
+      reply.field("generation", 4)
     default: break
     }
   }

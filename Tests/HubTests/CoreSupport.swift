@@ -110,7 +110,7 @@ final class TestSwarm {
 
   final class Lines { var all: [String] = [] }
 
-  init(configuration: HubConfiguration = HubConfiguration()) throws {
+  init(configuration: HubConfiguration = HubConfiguration(), dictionary: HubDictionary = HubDictionary()) throws {
     _ = startCrypto()
     directory = try TemporaryDirectory()
     registry = try directory.registry()
@@ -120,7 +120,7 @@ final class TestSwarm {
     collected = lines
     core = HubCore(
       configuration: configuration, registry: registry, identity: identity, pin: Bytes32(repeating: 3),
-      seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
+      dictionary: dictionary, seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
       wallClockMs: { 1_700_000_000_000 })
   }
 

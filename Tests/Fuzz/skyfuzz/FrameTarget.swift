@@ -86,7 +86,9 @@ extension FuzzTarget {
       precondition(again == value)
     case .heartbeatAck: _ = try decodeWallTime(body)
     case .close: _ = try decodeCode(body)
-    case .message, .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    case .dictionaryRequest, .dictionaryPiece: _ = try PieceRequest(decoding: body)
+    // Words are the target `manifest`'s.
+    case .message, .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer: break
     }
   }
 
@@ -117,6 +119,10 @@ extension FuzzTarget {
     case .heartbeatAck: queue.append(bigEndian: UInt64(1_700_000_000_000))
     case .close: queue.append(bigEndian: ErrorCode.draining.rawValue)
     case .message: queue.append("hello")
+    case .dictionaryRequest, .dictionaryPiece:
+      PieceRequest(generation: 3, kind: .block, index: 2).append(to: &queue)
+    case .wordQuery: queue.append("\u{1}\u{5}hello")
+    case .wordAnswer: queue.append("\u{1}\u{5}hello\u{0}\u{0}\u{0}\u{0}")
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
     return queue.array
