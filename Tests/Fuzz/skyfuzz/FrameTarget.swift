@@ -20,8 +20,8 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in 1...11 {
-        guard let kind = FrameKind(rawValue: UInt8(kind)) else { continue }
+      for kind in UInt8(1)...23 {
+        guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
       var records = ByteQueue(capacity: 512)
