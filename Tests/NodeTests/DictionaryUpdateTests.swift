@@ -55,7 +55,7 @@ private struct Publication {
 }
 
 /// Files in memory: what is in use, and what is being put together.
-private final class MemoryStore: DictionaryStore {
+final class MemoryStore: DictionaryStore {
   var generation: UInt32 = 1
   var present: [UInt8] = []
   var part: [UInt8] = []

@@ -50,6 +50,8 @@ import Wire
     for (kind, name) in names {
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
-    #expect(FrameKind(rawValue: 12) == nil && FrameKind(rawValue: 24) == nil, "a new kind belongs into the page and this list")
+    #expect(
+      FrameKind(rawValue: 12) == nil && FrameKind(rawValue: 24) == nil, "a new kind belongs into the page and this list"
+    )
   }
 }
