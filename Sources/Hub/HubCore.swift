@@ -341,7 +341,8 @@ public final class HubCore {
   private func configure(_ link: HubLink, now: Instant) {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
-      rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all, hubs: hubs)
+      rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
+      hubs: hubs)
     scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
@@ -418,7 +419,9 @@ public final class HubCore {
     try dictionary.reload()
     guard dictionary.generation != before else { return }
     log.line(.notice, "dictionary generation \(dictionary.generation)")
-    for link in links where link.phase == .online { configure(link, now: now) }
+    // Who does not read now hears of it with its next link.
+    let room = Session.recordBytes(body: Limits.frameBodyBytes)
+    for link in links where link.phase == .online && link.session.output.space >= room { configure(link, now: now) }
   }
 
   /// Lets nobody in any more and tells everybody. The transport runs on until `linkCount` is 0 or the

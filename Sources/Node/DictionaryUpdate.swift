@@ -24,8 +24,9 @@ public protocol DictionaryStore: AnyObject {
 /// good, so an update that was cut off goes on where it stopped without any notes. Not a transport: `request` says
 /// what to ask for, `arrived` takes what came, `step` does one piece of work, small enough for a turn of a loop.
 ///
+/// A class, like `WordDesk`.
 /// Invariant: `manifest` is there, and its signature was good, in every phase behind `.manifest`.
-public struct DictionaryUpdate: ~Copyable {
+public final class DictionaryUpdate {
   public enum Phase: UInt8, Sendable {
     case idle, manifest, page, scan, block, install
 
@@ -82,7 +83,7 @@ public struct DictionaryUpdate: ~Copyable {
     }
   }
 
-  mutating func start() {
+  func start() {
     guard phase == .idle else { return }
     phase = .manifest
     fetchedBlocks = 0
@@ -91,13 +92,13 @@ public struct DictionaryUpdate: ~Copyable {
   }
 
   /// The link is gone. What was fetched stays in the store.
-  mutating func stop() {
+  func stop() {
     phase = .idle
     piece.consume(piece.count)
   }
 
   /// Takes the body of a DICTIONARY PIECE. False when nobody waits for it.
-  mutating func arrived(_ body: RawSpan) throws(ErrorCode) -> Bool {
+  func arrived(_ body: RawSpan) throws(ErrorCode) -> Bool {
     let head = try PieceRequest(decoding: body)
     guard let wanted = request else { return false }
     let isAnswer = head == wanted || head.kind == .none || head.kind == .manifest
@@ -107,7 +108,7 @@ public struct DictionaryUpdate: ~Copyable {
   }
 
   /// One piece of work. `key` is the hub's identity.
-  mutating func step(_ store: some DictionaryStore, key: Bytes32) {
+  func step(_ store: some DictionaryStore, key: Bytes32) {
     do throws(ErrorCode) {
       if !piece.isEmpty {
         // Cleared whatever comes of it.
@@ -126,12 +127,12 @@ public struct DictionaryUpdate: ~Copyable {
     }
   }
 
-  private mutating func end(_ outcome: Outcome) {
+  private func end(_ outcome: Outcome) {
     phase = .idle
     self.outcome = outcome
   }
 
-  private mutating func take(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
+  private func take(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
     let head = try Self.head(piece)
     switch head.kind {
     case .none: throw .notFound
@@ -156,7 +157,7 @@ public struct DictionaryUpdate: ~Copyable {
   }
 
   /// Also comes in the middle, when the hub publishes another generation by then: the update begins anew.
-  private mutating func takeManifest(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
+  private func takeManifest(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
     let fresh = try Self.manifest(piece, key: key)
     guard fresh.generation > store.generation else { return end(.current) }
     try store.begin(fileBytes: Int(fresh.fileBytes))
@@ -165,7 +166,7 @@ public struct DictionaryUpdate: ~Copyable {
     phase = .page
   }
 
-  private mutating func scan(_ store: some DictionaryStore) throws(ErrorCode) {
+  private func scan(_ store: some DictionaryStore) throws(ErrorCode) {
     let place = manifest!.bytes(ofBlock: block)
     let wanted = digest(of: block)
     if store.holds(place, digest: wanted) {
@@ -180,7 +181,7 @@ public struct DictionaryUpdate: ~Copyable {
   }
 
   /// To the next block, the next page, or the end.
-  private mutating func advance() {
+  private func advance() {
     block += 1
     phase = .scan
     guard block == manifest!.blocks(ofPage: page).upperBound else { return }

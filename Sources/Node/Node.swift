@@ -166,8 +166,8 @@ public struct Node: ~Copyable {
   /// Of the dictionary in use here, and of the one that the hub has; 0: none.
   public internal(set) var dictionaryGeneration: UInt32 = 0
   public internal(set) var hubDictionaryGeneration: UInt32 = 0
-  public var words = WordDesk()
-  public internal(set) var update = DictionaryUpdate()
+  public let words = WordDesk()
+  public let update = DictionaryUpdate()
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()

@@ -9,8 +9,9 @@ import Wire
 /// knows; when the hub gives it another id, the two dictionaries are not of one origin, and its answers count for
 /// nothing.
 ///
+/// A class, so that the node that owns it stays small enough to be moved.
 /// Invariant: a word is in at most one place, and the words of a question under way are the oldest of the queue.
-public struct WordDesk: ~Copyable {
+public final class WordDesk {
   /// What can be said of a word at once.
   public enum Answer: Equatable, Sendable {
     case learnt(WordEntry)
@@ -61,7 +62,7 @@ public struct WordDesk: ~Copyable {
   // MARK: Words
 
   /// What is known of a word in canonical form; asks for it when that is nothing.
-  public mutating func want(_ word: RawSpan, now: Instant) -> Answer {
+  public func want(_ word: RawSpan, now: Instant) -> Answer {
     if let entry = find(word) { return .learnt(entry) }
     guard let text = InlineText<63>(word), !text.isEmpty else { return .unknown }
     if isUnknown(word, now: now) { return .unknown }
@@ -100,14 +101,14 @@ public struct WordDesk: ~Copyable {
   // MARK: Questions
 
   /// Another dictionary is in use, or none; `known` is a word of it.
-  mutating func use(known: WordEntry?) {
+  func use(known: WordEntry?) {
     self.known = known
     isForeign = false
     unknownUntil = InlineArray(repeating: Instant(ms: 0))
   }
 
   /// The link is gone: what was asked is asked again.
-  mutating func linkEnded() {
+  func linkEnded() {
     asked = 0
     askedAt = .never
     isForeign = false
@@ -120,13 +121,13 @@ public struct WordDesk: ~Copyable {
   }
 
   /// There is no room on the link now.
-  mutating func postpone(now: Instant) {
+  func postpone(now: Instant) {
     asked = 0
     nextQuestionAt = now + Limits.wordIntervalMs
   }
 
   /// Appends a question's body: `u8 count`, then each word as `u8 n, n bytes`. False when there is none to ask now.
-  mutating func appendQuestion(to body: inout ByteQueue, now: Instant) -> Bool {
+  func appendQuestion(to body: inout ByteQueue, now: Instant) -> Bool {
     if asked > 0, now >= askedAt + Limits.wordTimeoutMs {
       // This hub is slow, or does not answer: others may be better served later.
       asked = 0
@@ -151,7 +152,7 @@ public struct WordDesk: ~Copyable {
 
   /// Takes an answer: an entry for each word of the question, in its order. One that nobody waits for any more
   /// changes nothing.
-  mutating func take(_ answer: RawSpan, from hub: Bytes32, now: Instant) throws(ErrorCode) {
+  func take(_ answer: RawSpan, from hub: Bytes32, now: Instant) throws(ErrorCode) {
     guard asked > 0 else { return }
     do throws(DecodeError) {
       // Looked through first: the word that tells whether it can be trusted is the last.
@@ -179,12 +180,12 @@ public struct WordDesk: ~Copyable {
     } catch { throw .malformedFrame }
   }
 
-  private mutating func forget(for hub: Bytes32) {
+  private func forget(for hub: Bytes32) {
     learnt.consume(learnt.count)
     hubKey = hub
   }
 
-  private mutating func keep(_ entry: WordEntry, now: Instant) {
+  private func keep(_ entry: WordEntry, now: Instant) {
     guard entry.id != 0 else {
       counters.unknown += 1
       unknown[nextUnknown] = Self.hash(entry.word.bytes)
@@ -220,7 +221,7 @@ public struct WordDesk: ~Copyable {
 
   /// The learnt words as a file: `SKYW`, version 1, the hub's key, the entries, and the first 8 bytes of the
   /// SHA-256 of all that. `queue` must be empty and hold `fileBytes`.
-  mutating func encode(to file: inout ByteQueue) {
+  func encode(to file: inout ByteQueue) {
     precondition(file.isEmpty && file.capacity >= Self.fileBytes)
     file.append(bigEndian: Self.magic)
     file.append(bigEndian: UInt8(1))
@@ -234,7 +235,7 @@ public struct WordDesk: ~Copyable {
   private static func copy(_ from: borrowing ByteQueue, to: inout ByteQueue) { to.append(from.bytes) }
 
   /// Takes what an earlier run kept. A damaged file is refused whole: the words can be asked again.
-  mutating func decode(_ file: RawSpan) throws(ErrorCode) {
+  func decode(_ file: RawSpan) throws(ErrorCode) {
     guard file.byteCount >= Self.headBytes + Self.checkBytes, file.byteCount <= Self.fileBytes else { throw .malformed }
     let end = file.byteCount - Self.checkBytes
     let digest = Sha256.digest(file.extracting(0..<end))

@@ -137,7 +137,8 @@ import Wire
     let swarm = try TestSwarm()
     let node = try swarm.allowedNode(1)
     swarm.connect(node)
-    try node.session.send(FrameHeader(kind: .wordQuery, source: node.id!), body: ([9] as [UInt8]).span.bytes, now: swarm.now)
+    let body: [UInt8] = [9]
+    try node.session.send(FrameHeader(kind: .wordQuery, source: node.id!), body: body.span.bytes, now: swarm.now)
     swarm.settle()
     #expect(node.failure == .malformedFrame)
   }

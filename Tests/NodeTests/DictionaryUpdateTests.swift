@@ -103,7 +103,7 @@ final class MemoryStore: DictionaryStore {
 
   /// Runs an update; `change` sees each answer before it arrives. Ends when the update does or `change` gives nil.
   private func run(
-    _ update: inout DictionaryUpdate, _ store: MemoryStore, _ hub: Publication,
+    _ update: DictionaryUpdate, _ store: MemoryStore, _ hub: Publication,
     _ change: (PieceRequest, [UInt8]) -> [UInt8]? = { $1 }
   ) {
     update.start()
@@ -122,23 +122,23 @@ final class MemoryStore: DictionaryStore {
 
   @Test(arguments: [1, 4_096, 4_097, 130 * 4_096, 300 * 4_096 + 5])
   func aFileComesWhole(_ count: Int) {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
     let hub = Publication(generation: 2, file: Self.file(count))
-    run(&update, store, hub)
+    run(update, store, hub)
     #expect(update.outcome == .installed(2))
     #expect(store.present == hub.file)
     #expect(update.fetchedBlocks == store.writes)
   }
 
   @Test func onlyWhatHasChangedIsFetched() {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
     var file = Self.file(200 * 4_096)
     store.present = file
     file[5_000] ^= 1
     file[150 * 4_096] ^= 1
-    run(&update, store, Publication(generation: 2, file: file))
+    run(update, store, Publication(generation: 2, file: file))
     #expect(update.outcome == .installed(2) && store.present == file)
     #expect(update.fetchedBlocks == 2 && update.reusedBlocks == 198)
   }
@@ -146,15 +146,15 @@ final class MemoryStore: DictionaryStore {
   @Test func anUpdateThatWasCutOffGoesOnWhereItStopped() {
     let store = MemoryStore()
     let hub = Publication(generation: 2, file: Self.file(200 * 4_096))
-    var first = DictionaryUpdate()
-    run(&first, store, hub) { request, answer in request.kind == .block && request.index == 140 ? nil : answer }
+    let first = DictionaryUpdate()
+    run(first, store, hub) { request, answer in request.kind == .block && request.index == 140 ? nil : answer }
     #expect(store.generation == 1 && store.writes == 140)
     first.stop()
     #expect(first.isIdle && !first.hasWork)
     // Even if some of what was written did not reach the medium.
     store.part[70 * 4_096] ^= 0xFF
-    var second = DictionaryUpdate()
-    run(&second, store, hub)
+    let second = DictionaryUpdate()
+    run(second, store, hub)
     #expect(store.present == hub.file)
     #expect(second.fetchedBlocks == 61 && second.reusedBlocks == 139)
   }
@@ -165,10 +165,10 @@ final class MemoryStore: DictionaryStore {
       var offsets = Array(stride(from: PieceRequest.byteCount, to: PieceRequest.byteCount + 96, by: 5))
       if kind == .manifest { offsets = Array(PieceRequest.byteCount..<(PieceRequest.byteCount + hub.manifest.count)) }
       for offset in offsets {
-        var update = DictionaryUpdate()
+        let update = DictionaryUpdate()
         let store = MemoryStore()
         store.present = [7]
-        run(&update, store, hub) { request, answer in
+        run(update, store, hub) { request, answer in
           var answer = answer
           if request.kind == kind, offset < answer.count { answer[offset] ^= 0x20 }
           return answer
@@ -183,9 +183,9 @@ final class MemoryStore: DictionaryStore {
     let hub = Publication(generation: 2, file: Self.file(3 * 4_096))
     for change in [{ Array($0.dropLast()) }, { Array($0.prefix(PieceRequest.byteCount)) }] as [([UInt8]) -> [UInt8]] {
       for kind in [PieceKind.manifest, .page, .block] {
-        var update = DictionaryUpdate()
+        let update = DictionaryUpdate()
         let store = MemoryStore()
-        run(&update, store, hub) { $0.kind == kind ? change($1) : $1 }
+        run(update, store, hub) { $0.kind == kind ? change($1) : $1 }
         #expect(update.outcome == .failed(.dictionaryRefused))
         #expect(store.generation == 1)
       }
@@ -193,55 +193,55 @@ final class MemoryStore: DictionaryStore {
   }
 
   @Test func whatAnotherHubHasSignedIsRefused() {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
-    run(&update, store, Publication(generation: 2, file: Self.file(5_000), signer: 101))
+    run(update, store, Publication(generation: 2, file: Self.file(5_000), signer: 101))
     #expect(update.outcome == .failed(.dictionaryRefused))
     #expect(store.part.isEmpty)
   }
 
   @Test(arguments: [1, 2] as [UInt32]) func nothingOlderIsTaken(_ generation: UInt32) {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
     store.generation = 2
-    run(&update, store, Publication(generation: generation, file: Self.file(5_000)))
+    run(update, store, Publication(generation: generation, file: Self.file(5_000)))
     #expect(update.outcome == .current && store.writes == 0)
   }
 
   @Test func aGenerationPublishedMeanwhileTakesItsPlace() {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
     let (second, third) = (
       Publication(generation: 2, file: Self.file(9_000)), Publication(generation: 3, file: Self.file(20_000, seed: 9))
     )
-    run(&update, store, second) { request, answer in
+    run(update, store, second) { request, answer in
       request.kind == .block && request.index == 1 || request.generation == 3 ? third.piece(request) : answer
     }
     #expect(update.outcome == .installed(3) && store.present == third.file)
   }
 
   @Test func aHubThatPublishesNothingSaysSo() {
-    var update = DictionaryUpdate()
-    run(&update, MemoryStore(), Publication(generation: 2, file: [1])) { _, _ in
+    let update = DictionaryUpdate()
+    run(update, MemoryStore(), Publication(generation: 2, file: [1])) { _, _ in
       Publication.head(PieceRequest(generation: 0, kind: .none, index: 0))
     }
     #expect(update.outcome == .failed(.notFound))
   }
 
   @Test func troubleWithTheMediumIsNamed() {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let store = MemoryStore()
     store.failure = .ioFailed
-    run(&update, store, Publication(generation: 2, file: Self.file(5_000)))
+    run(update, store, Publication(generation: 2, file: Self.file(5_000)))
     #expect(update.outcome == .failed(.ioFailed))
     store.failure = nil
     store.refusesInstall = true
-    run(&update, store, Publication(generation: 2, file: Self.file(5_000)))
+    run(update, store, Publication(generation: 2, file: Self.file(5_000)))
     #expect(update.outcome == .failed(.dictionaryRefused) && store.generation == 1)
   }
 
   @Test func whatNobodyAskedForIsLeft() throws {
-    var update = DictionaryUpdate()
+    let update = DictionaryUpdate()
     let hub = Publication(generation: 2, file: Self.file(5_000))
     #expect(try !update.arrived(hub.piece(PieceRequest(generation: 0, kind: .manifest, index: 0)).span.bytes))
     update.start()
