@@ -61,14 +61,18 @@ var targets: [Target] = [
   .target(name: "Durable", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
+  .target(name: "LexiconText", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
-    name: "skynod", dependencies: ["CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform"],
+    name: "skynod",
+    dependencies: [
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Node", "Platform",
+    ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
-    name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Platform"],
+    name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Lexicon", "LexiconText", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "lexprobe", dependencies: ["CSky", "Bounded", "Lexicon"],
@@ -89,7 +93,7 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform",
+        "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),
@@ -97,14 +101,14 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Bounded", "Wire", "Lexicon", "LexiconBuilder",
+        "Hub", "Bounded", "Wire", "SkyCrypto", "Lexicon", "LexiconBuilder",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "HubTests",
       dependencies: [
-        "Hub", "skyhub", "CSky", "Bounded", "Wire", "SkyCrypto", "Node", "Platform",
+        "Hub", "skyhub", "CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -117,7 +121,8 @@ if !embedded && fuzzer == nil {
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
-      name: "ControlTests", dependencies: ["CSky", "Bounded", "Wire", "Platform", "skynodctl"],
+      name: "ControlTests",
+      dependencies: ["CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "LexiconText", "Platform", "skynodctl"],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "LexiconTests", dependencies: ["Bounded", "Lexicon", "LexiconBuilder"], swiftSettings: common),

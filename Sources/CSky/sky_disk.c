@@ -94,6 +94,10 @@ int sky_disk_allocate(int fd, const char *path, uint64_t bytes) {
   return sky_directory_sync_of(path);
 }
 
+void sky_disk_write_back(int fd, uint64_t offset, size_t n) {
+  sync_file_range(fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 // MARK: Beside the loop
 
 // A request's place: the loop fills it while it is idle and says submitted; the thread carries it out

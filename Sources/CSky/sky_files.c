@@ -71,16 +71,29 @@ ptrdiff_t sky_file_read(const char *path, void *out, size_t room) {
   return result;
 }
 
-const void *sky_file_map(const char *path, size_t *bytes) {
+int sky_file_open(const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-  if (fd < 0) return NULL;
+  if (fd < 0) return -errno;
   struct stat info;
-  void *start = MAP_FAILED;
-  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0 && info.st_size <= INT32_MAX)
-    start = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) return fd;
   close(fd);
+  return -EINVAL;
+}
+
+const void *sky_descriptor_map(int fd, size_t *bytes) {
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 || info.st_size > INT32_MAX) return NULL;
+  void *start = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
   if (start == MAP_FAILED) return NULL;
   *bytes = (size_t)info.st_size;
+  return start;
+}
+
+const void *sky_file_map(const char *path, size_t *bytes) {
+  int fd = sky_file_open(path);
+  if (fd < 0) return NULL;
+  const void *start = sky_descriptor_map(fd, bytes);
+  close(fd);
   return start;
 }
 
@@ -132,6 +145,10 @@ int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode)
     return result;
   }
   return sky_directory_sync_of(path);
+}
+
+int sky_file_replace(const char *from, const char *to) {
+  return rename(from, to) == 0 ? sky_directory_sync_of(to) : -errno;
 }
 
 int sky_file_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }

@@ -369,3 +369,48 @@ bool sky_unix_peer_in_group(int fd, uint32_t gid) {
     if (groups[i] == gid) return true;
   return false;
 }
+
+ptrdiff_t sky_unix_write_with(int fd, const void *bytes, size_t n, int handed) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec piece = {(void *)bytes, n};
+  struct msghdr message = {
+      .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+  struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+  part->cmsg_level = SOL_SOCKET;
+  part->cmsg_type = SCM_RIGHTS;
+  part->cmsg_len = CMSG_LEN(sizeof handed);
+  memcpy(CMSG_DATA(part), &handed, sizeof handed);
+  for (;;) {
+    ssize_t done = sendmsg(fd, &message, MSG_NOSIGNAL);
+    if (done >= 0) return done;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+ptrdiff_t sky_unix_read_with(int fd, void *out, size_t bytes, int *handed) {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(4 * sizeof(int))];
+  } control;
+  struct iovec piece = {out, bytes};
+  struct msghdr message = {
+      .msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+  ssize_t got;
+  do got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return -errno;
+  for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int came;
+      memcpy(&came, CMSG_DATA(part) + i * sizeof came, sizeof came);
+      if (*handed >= 0) close(*handed);
+      *handed = came;
+    }
+  }
+  return got;
+}

@@ -69,6 +69,11 @@ public struct HubStatus: Codable, Equatable, Sendable {
   public var messagesDelivered: UInt64 = 0
   public var messagesDropped: UInt64 = 0
   public var heartbeats: UInt64 = 0
+  /// Of the dictionary that nodes are told of; 0: none.
+  public var dictionaryGeneration: UInt32 = 0
+  /// Questions for words, and pieces of the dictionary, that were answered.
+  public var wordsAnswered: UInt64 = 0
+  public var dictionaryPieces: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0
   public var bytesIn: UInt64 = 0

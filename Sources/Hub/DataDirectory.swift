@@ -17,6 +17,20 @@ public struct DataDirectory: Sendable {
   public var adminSocketPath: String { path + "/admin.sock" }
   public var lockPath: String { path + "/serve.lock" }
 
+  // What is published for nodes: the signed manifest, and by its generation the file and its digests.
+  public var dictionaryManifestPath: String { path + "/dictionary.manifest" }
+  public func dictionaryPath(_ generation: UInt32) -> String { path + "/dictionary-\(generation).lex" }
+  public func dictionaryPagesPath(_ generation: UInt32) -> String { path + "/dictionary-\(generation).pages" }
+
+  /// Removes what older generations left. A hub that runs keeps what it has mapped.
+  func removeDictionaries(except generation: UInt32) throws(HubError) {
+    let kept = [dictionaryPath(generation), dictionaryPagesPath(generation)]
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: path) else { return }
+    for name in names where name.hasPrefix("dictionary-") && !kept.contains(path + "/" + name) {
+      guard unlink(path + "/" + name) == 0 else { throw HubError(.ioFailed, "\(name): \(Self.reason())") }
+    }
+  }
+
   /// - Parameter create: make the directory when it is missing. Otherwise that is `badConfiguration`.
   public init(opening path: String, create: Bool) throws(HubError) {
     self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path

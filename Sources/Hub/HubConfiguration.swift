@@ -16,6 +16,8 @@ public struct HubConfiguration: Sendable {
   public var maxNodes = maxNodesDefault
   /// The hub's own NOD number, told to nodes.
   public var hubId: UInt32 = 1
+  /// The dictionary that answers what nodes do not know; nil for the published one.
+  public var dictionaryPath: String?
   /// Other hubs, most preferred first, after this one.
   public var peers: [HubEntry] = []
 

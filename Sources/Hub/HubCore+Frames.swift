@@ -18,6 +18,8 @@ extension HubCore {
         live.answered(link.id, now: now)
       }
     case .receipt: takeReceipt(frame, from: link, id, now: now)
+    case .wordQuery: answerWords(link, id, now: now)
+    case .dictionaryRequest: sendPiece(link, id, now: now)
     default: close(link, .unexpectedRecord, now: now)
     }
   }
@@ -70,6 +72,36 @@ extension HubCore {
     onward.hops &+= 1
     // Without room for it the sender hears nothing and counts the message as lost in time.
     _ = put(onward, scratch, to: target, now: now)
+  }
+
+  // MARK: Dictionary
+
+  private func answerWords(_ link: HubLink, _ id: UInt32, now: Instant) {
+    answer(link, .wordAnswer, id, now: now) { body, answer throws(ErrorCode) in
+      try self.dictionary.answer(body, into: &answer)
+      self.status.wordsAnswered += 1
+    }
+  }
+
+  private func sendPiece(_ link: HubLink, _ id: UInt32, now: Instant) {
+    answer(link, .dictionaryPiece, id, now: now) { body, answer throws(ErrorCode) in
+      try self.dictionary.piece(for: try PieceRequest(decoding: body), into: &answer)
+      self.status.dictionaryPieces += 1
+    }
+  }
+
+  /// Without room for the answer there is none: the node asks again.
+  private func answer(
+    _ link: HubLink, _ kind: FrameKind, _ id: UInt32, now: Instant,
+    _ build: (RawSpan, inout ByteQueue) throws(ErrorCode) -> Void
+  ) {
+    scratch.consume(scratch.count)
+    do throws(ErrorCode) {
+      try build(link.session.body, &scratch)
+    } catch {
+      return close(link, error, now: now)
+    }
+    _ = put(FrameHeader(kind: kind, destination: id), scratch, to: link, now: now)
   }
 
   private func fillScratch(_ body: RawSpan) {

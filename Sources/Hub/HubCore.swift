@@ -38,6 +38,7 @@ public final class HubCore {
   public let configuration: HubConfiguration
   let registry: Registry
   let log: HubLog
+  let dictionary: HubDictionary
   private let identity: Identity
   private let hubs: HubList
   let wallClockMs: () -> UInt64
@@ -70,11 +71,13 @@ public final class HubCore {
   /// - Parameter wallClockMs: milliseconds since 1970.
   public init(
     configuration: HubConfiguration, registry: Registry, identity: consuming Identity, pin: Bytes32,
-    seed: borrowing Secret<32>, log: HubLog, wallClockMs: @escaping () -> UInt64
+    dictionary: HubDictionary = HubDictionary(), seed: borrowing Secret<32>, log: HubLog,
+    wallClockMs: @escaping () -> UInt64
   ) {
     self.configuration = configuration
     self.registry = registry
     self.log = log
+    self.dictionary = dictionary
     var hubs = HubList()
     let place = configuration.advertise
     hubs.append(
@@ -357,7 +360,8 @@ public final class HubCore {
   private func configure(_ link: HubLink, now: Instant) {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
-      rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: hubs)
+      rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
+      hubs: hubs)
     scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
@@ -426,7 +430,19 @@ public final class HubCore {
       close(link, .revoked, now: now)
       closed += 1
     }
+    try reloadDictionary(now: now)
     return closed
+  }
+
+  /// Tells every node when another dictionary is published.
+  private func reloadDictionary(now: Instant) throws(HubError) {
+    let before = dictionary.generation
+    try dictionary.reload()
+    guard dictionary.generation != before else { return }
+    log.line(.notice, "dictionary generation \(dictionary.generation)")
+    // Who does not read now hears of it with its next link.
+    let room = Session.recordBytes(body: Limits.frameBodyBytes)
+    for link in links where link.phase == .online && link.session.output.space >= room { configure(link, now: now) }
   }
 
   /// Lets nobody in any more and tells everybody. The transport runs on until `linkCount` is 0 or the

@@ -397,6 +397,7 @@ public final class HubServer {
     case .status:
       core.status.uptimeSeconds = now.since(startedAt) / 1_000
       core.status.online = core.onlineCount
+      core.status.dictionaryGeneration = core.dictionary.generation
       core.status.handshaking = core.handshakingCount
       return .reply(AdminReply(status: core.status))
     case .online:

@@ -30,7 +30,8 @@ public enum HubService {
     var seed = Secret<32>()
     seed.withMutableBytes { fillRandom($0) }
     let core = HubCore(
-      configuration: configuration, registry: registry, identity: keys.takeIdentity(), pin: pin, seed: seed, log: log
+      configuration: configuration, registry: registry, identity: keys.takeIdentity(), pin: pin,
+      dictionary: try HubDictionary(in: directory, wordsPath: configuration.dictionaryPath), seed: seed, log: log
     ) { UInt64(max(0, Clock.wallMs)) }
     seed.wipe()
     let notifier = ServiceNotifier()

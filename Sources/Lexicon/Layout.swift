@@ -156,3 +156,14 @@ extension RawSpan {
     UInt64(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
   }
 }
+
+extension Header {
+  /// Where a section is by the table alone, checked against nothing but the order of its ends: for who has only
+  /// the beginning of a file. Nil when that is too short.
+  public static func place(of section: Section, in file: RawSpan) -> Range<Int>? {
+    guard file.byteCount >= Layout.headerBytes else { return nil }
+    let at = Layout.sectionTableOffset + section.rawValue * Layout.sectionEntryBytes
+    let start = Int(file.u32(at) & 0x3FFF_FFFF)
+    return start..<(start + Int(file.u32(at + 4) & 0x3FFF_FFFF))
+  }
+}

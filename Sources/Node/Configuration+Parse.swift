@@ -50,6 +50,7 @@ extension Configuration {
     case .memoryLow: return Self.assign(&memory.switchOff, ConfigurationValue.sizeBytes(value))
     case .memoryCritical: return Self.assign(&memory.critical, ConfigurationValue.sizeBytes(value))
     case .memoryHysteresis: return Self.assign(&memory.hysteresis, ConfigurationValue.sizeBytes(value))
+    case .dictionaryFile: return Self.assign(&dictionaryFile, ConfigurationValue.path(value))
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
     }
   }
@@ -65,7 +66,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<18, Int>(repeating: 0)
+  private var lines = InlineArray<19, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -187,7 +188,7 @@ private struct ConfigurationParser {
   private static func expectation(of key: Configuration.Key) -> ConfigurationError.Problem {
     switch key {
     case .hub: .hubAddress
-    case .authorityFile, .stateDirectory: .path
+    case .authorityFile, .stateDirectory, .dictionaryFile: .path
     case .controlSocket: .socketPath
     case .ticket: .ticket
     case .operateGroup: .group

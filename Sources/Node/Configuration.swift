@@ -16,6 +16,8 @@ public struct Configuration: Sendable {
   /// The join ticket as written; empty when there is none. A secret: `wipeTicket()` after use.
   public internal(set) var ticket = InlineText<512>()
   public internal(set) var stateDirectory = PathText("/var/lib/skynod")!
+  /// The dictionary that came with the board; an update goes into the state directory instead.
+  public internal(set) var dictionaryFile = PathText("/usr/share/skynod/dictionary.lex")!
   public internal(set) var controlSocket = SocketPathText("/run/skynod/control.sock")!
   /// A group name or a decimal group id; see `operateGroupId`.
   public internal(set) var operateGroup = InlineText<32>("skynod")!
@@ -86,9 +88,10 @@ extension Configuration {
     case memoryCritical
     case memoryHysteresis
     case logLevel
+    case dictionaryFile
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 18
+    static let count = 19
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -111,6 +114,7 @@ extension Configuration {
       case .memoryCritical: "memory_critical"
       case .memoryHysteresis: "memory_hysteresis"
       case .logLevel: "log_level"
+      case .dictionaryFile: "dictionary"
       }
     }
 

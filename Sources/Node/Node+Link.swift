@@ -46,6 +46,7 @@ extension Node {
     linkedSince = nil
     rttMs = nil
     heartbeatSentAt = .never
+    dictionaryLinkEnded()
   }
 
   func secure(exporter: Bytes32, entropy: Bytes32, now: Instant) {
@@ -111,7 +112,7 @@ extension Node {
     heartbeatIntervalMs = UInt64(configure.heartbeatIntervalMs)
     // A renewal is work: a hub may not ask for one after the other.
     hubRekeyAfterMs = max(UInt64(configure.rekeyAfterMs), Limits.rekeyMinimumMs)
-    dictionaryGeneration = configure.dictionaryGeneration
+    hubDictionaryGeneration = configure.dictionaryGeneration
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)

@@ -14,7 +14,9 @@ extension Node {
     case .receipt: try takeReceipt(frame)
     case .stored: try takeStored(now: now)
     case .pong: break
-    case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone:
+    case .wordAnswer: try takeWordAnswer(now: now)
+    case .dictionaryPiece: try takeDictionaryPiece(now: now)
+    case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone, .wordQuery, .dictionaryRequest:
       counters.ignored += 1
     }
   }
@@ -162,7 +164,7 @@ extension Node {
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
   }
 
-  private func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+  func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     try session.send(frame, bodyOf: scratch, now: now)
   }
 }

@@ -118,6 +118,8 @@ public final class Node {
     case receipt(sequence: UInt64, failure: ErrorCode?)
     case duties(active: Duties, held: Duties)
     case clockFromHub
+    /// An update of the dictionary has ended.
+    case dictionary(DictionaryUpdate.Outcome)
   }
 
   public enum ClockSource: UInt8, Sendable {
@@ -170,7 +172,11 @@ public final class Node {
   public internal(set) var heartbeatIntervalMs = Limits.heartbeatDefaultMs
   public internal(set) var rttMs: UInt64?
   public internal(set) var linkedSince: Instant?
+  /// Of the dictionary in use here, and of the one that the hub has; 0: none.
   public internal(set) var dictionaryGeneration: UInt32 = 0
+  public internal(set) var hubDictionaryGeneration: UInt32 = 0
+  public let words = WordDesk()
+  public let update = DictionaryUpdate()
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
@@ -201,6 +207,9 @@ public final class Node {
   var beatSequence: UInt64 = 0
   var wallBaseMs: UInt64 = 0
   var wallBaseAt = Instant(ms: 0)
+  var updateRetryAt = Instant(ms: 0)
+  var pieceAskedAt = Instant(ms: 0)
+  var nextPieceAt = Instant(ms: 0)
   /// What the hub asks for; the owner may ask for less.
   var hubRekeyAfterMs = Limits.rekeyAfterMs
 
@@ -239,6 +248,7 @@ public final class Node {
     case .drain: beginDrain(now: now)
     case .tick:
       while let timer = timers.popDue(now: now) { fire(timer, now: now) }
+      runDictionary(now: now)
     }
   }
 
@@ -259,7 +269,7 @@ public final class Node {
   public func nextNotice() -> Notice? { notices.popFirst() }
 
   /// When `handle(.tick)` is due.
-  public var nextDeadline: Instant { timers.next }
+  public var nextDeadline: Instant { min(timers.next, dictionaryDeadline) }
 
   /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.
   public var activeDuties: Duties { settings.duties.intersection(allowedDuties).subtracting(policy.held) }

@@ -225,7 +225,8 @@ public struct Session: ~Copyable {
       wipeSecrets()
       phase = .failed
       return .closed(code)
-    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong, .stored:
+    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong, .stored, .wordQuery, .wordAnswer,
+      .dictionaryRequest, .dictionaryPiece:
       return .frame(frame)
     }
   }

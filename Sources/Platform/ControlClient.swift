@@ -27,6 +27,8 @@ final class ControlClient {
   var lineWasCut = false
   private var isSkipping = false
   private(set) var serial: UInt32 = 0
+  /// Goes with the next bytes that are written; -1: none.
+  private var handed: Int32 = -1
   /// What the loop was last told; nil when it does not know this descriptor yet.
   private var told: ControlServer.Waits?
   /// Input bytes known to hold no line feed.
@@ -55,6 +57,7 @@ final class ControlClient {
     sky_close(fd)
     fd = -1
     held = nil
+    hand(-1)
     kinds = 0
     // Input may hold a join ticket.
     input.clear()
@@ -87,14 +90,26 @@ final class ControlClient {
     if got < 0 && got != Int(SKY_AGAIN) { close() }
   }
 
+  /// Hands a descriptor over with what is written next, and closes it then. A client that asks twice without
+  /// reading gets the second.
+  func hand(_ descriptor: Int32) {
+    sky_close(handed)
+    handed = descriptor
+  }
+
   /// Writes what the socket takes.
   func flush() {
     while fd >= 0, !output.isEmpty {
       let put = output.withBytes { bytes in
-        bytes.withUnsafeBytes { sky_write(fd, $0.baseAddress, $0.count) }
+        bytes.withUnsafeBytes {
+          handed < 0
+            ? sky_write(fd, $0.baseAddress, $0.count)
+            : sky_unix_write_with(fd, $0.baseAddress, $0.count, handed)
+        }
       }
       if put > 0 {
         output.consume(put)
+        hand(-1)
       } else {
         if put != Int(SKY_AGAIN) { close() }
         return

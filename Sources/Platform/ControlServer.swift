@@ -235,6 +235,10 @@ public final class ControlServer {
       client.input.withBytes { answerLine(client, $0.extracting(0..<length), handler) }
       client.dropLine(length)
       if reply.isComplete { reply.append(to: &client.output) }
+      if reply.attachment >= 0 {
+        client.hand(reply.attachment)
+        reply.attachment = -1
+      }
     }
     tellLost(client)
     client.flush()

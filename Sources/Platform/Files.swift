@@ -27,6 +27,13 @@ public enum Files {
     guard result == 0 else { throw .ioFailed }
   }
 
+  /// A descriptor for reading a regular file; whoever takes it closes it.
+  public static func open(_ path: PathText) throws(ErrorCode) -> Int32 {
+    let descriptor = path.withCString { sky_file_open($0) }
+    guard descriptor >= 0 else { throw .ioFailed }
+    return descriptor
+  }
+
   public static func remove(_ path: PathText) throws(ErrorCode) {
     let result = path.withCString { sky_file_remove($0) }
     guard result == 0 || result == SKY_NO_ENTRY else { throw .ioFailed }

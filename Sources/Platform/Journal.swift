@@ -6,7 +6,8 @@ import Wire
 /// 128-bit number in hex; systemd/skynod.catalog explains each.
 public enum JournalMessage: Sendable, CaseIterable {
   case started, ready, joined, online, offline, refused, rekeyed, reloaded, draining, stopped, dutiesChanged
-  case clockFromHub, configurationError, stateNotWritten, internalTrouble
+  case clockFromHub, configurationError, stateNotWritten, internalTrouble, dictionaryUpdated
+  case dictionaryNotUpdated
 
   public var id: StaticString {
     switch self {
@@ -25,6 +26,8 @@ public enum JournalMessage: Sendable, CaseIterable {
     case .configurationError: "7f3a0c51d2e84b6f9a1c5e70b8d24f0d"
     case .stateNotWritten: "7f3a0c51d2e84b6f9a1c5e70b8d24f0e"
     case .internalTrouble: "7f3a0c51d2e84b6f9a1c5e70b8d24f0f"
+    case .dictionaryUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f18"
+    case .dictionaryNotUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f19"
     }
   }
 }

@@ -31,6 +31,8 @@ public struct ControlReply: ~Copyable {
   private var rowCount = 0
   public private(set) var isJson = false
   public private(set) var isComplete = false
+  /// A descriptor that goes with the reply; whoever sends it closes it. -1: none.
+  public var attachment: Int32 = -1
   /// The error this reply reports, nil for OK.
   public private(set) var failure: ErrorCode?
 
@@ -50,6 +52,13 @@ public struct ControlReply: ~Copyable {
   public func append(to queue: inout ByteQueue) -> Bool { queue.append(bytes) }
 
   public func withBytes<R>(_ body: (RawSpan) -> R) -> R { body(bytes) }
+
+  /// Takes out what is written so far: for who streams a list that is longer than the buffer. An error can then
+  /// no longer replace it.
+  public mutating func drain(_ body: (RawSpan) -> Void) {
+    body(text.bytes)
+    text.removeAll()
+  }
 
   // MARK: Replies
 
@@ -189,6 +198,15 @@ public struct ControlReply: ~Copyable {
     scratch.removeAll()
     build(&scratch)
     field(key, scratch.bytes)
+  }
+
+  /// A value put together in its place. `build` appends printable ASCII without blank, `"`, `\` and `=`, and no more.
+  public mutating func fieldInPlace(_ key: StaticString, _ build: (inout TextBuffer) -> Void) {
+    open(key)
+    if isJson { text.append("\"") }
+    build(&text)
+    if isJson { text.append("\"") }
+    close()
   }
 
   // MARK: Plain text lines (metrics, help): as they are in text, one string `text` in JSON

@@ -35,8 +35,7 @@ public struct ControlRequest: ~Escapable {
     while position < end {
       guard count < range.most else { throw .badArgument }
       let start = position
-      // The text of a message is the rest of the line, blanks and all.
-      let takesRest = verb == .send && count == 1 || verb == .post && count == 2
+      let takesRest = verb.restArgument == count
       position = takesRest ? end : Self.skipWord(line, from: position, to: end)
       starts[count] = UInt16(start)
       ends[count] = UInt16(position)
@@ -68,7 +67,8 @@ public struct ControlRequest: ~Escapable {
 
   /// The role that this request asks for.
   public var role: ControlRole {
-    verb == .mode && argumentCount > 0 ? .operate : verb.role
+    let changes = verb == .mode && argumentCount > 0 || verb == .dict && argument(0, is: "update")
+    return changes ? .operate : verb.role
   }
 
   /// True for a line with nothing on it, which is ignored rather than refused.

@@ -27,8 +27,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
+  case encode, decode, lookup, translate, dict
 
-  public static let count: UInt8 = 16
+  public static let count: UInt8 = 21
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -58,6 +59,11 @@ public enum ControlVerb: UInt8, Sendable {
     case .json: "json"
     case .help: "help"
     case .quit: "quit"
+    case .encode: "encode"
+    case .decode: "decode"
+    case .lookup: "lookup"
+    case .translate: "translate"
+    case .dict: "dict"
     }
   }
 
@@ -71,6 +77,11 @@ public enum ControlVerb: UInt8, Sendable {
     case .watch: "[KIND... | off]"
     case .mode: "[DUTY on|off]..."
     case .json: "on|off"
+    case .encode: "TEXT"
+    case .decode: "GENOM|HEX"
+    case .lookup: "WORD|T-id|0xHEX"
+    case .translate: "LANGUAGE WORD"
+    case .dict: "status|update|open"
     default: ""
     }
   }
@@ -93,15 +104,30 @@ public enum ControlVerb: UInt8, Sendable {
     case .json: "choose one JSON object a line for replies, or text"
     case .help: "this list"
     case .quit: "close the connection"
+    case .encode: "the tokens of a text, and its compact form"
+    case .decode: "the text of a compact form"
+    case .lookup: "what the dictionary knows of a word or a token"
+    case .translate: "a word in another language, where the dictionary has that"
+    case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
     }
   }
 
-  /// What the verb asks for; `mode` with arguments asks for `operate` (see `ControlRequest.role`).
+  /// What the verb asks for; some arguments of `mode` and `dict` ask for `operate` (see `ControlRequest.role`).
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
     case .send, .post, .inbox: .operate
     default: .read
+    }
+  }
+
+  /// The argument that is the rest of the line, blanks and all; nil when there is none.
+  public var restArgument: Int? {
+    switch self {
+    case .encode, .lookup: 0
+    case .send, .translate: 1
+    case .post: 2
+    default: nil
     }
   }
 
@@ -113,6 +139,8 @@ public enum ControlVerb: UInt8, Sendable {
     case .post: (3, 3)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
+    case .encode, .decode, .lookup, .dict: (1, 1)
+    case .translate: (2, 2)
     default: (0, 0)
     }
   }
@@ -120,9 +148,9 @@ public enum ControlVerb: UInt8, Sendable {
 
 /// The kinds of events that `watch` tells.
 public enum ControlEventKind: UInt8, Sendable {
-  case state, link, key, heartbeat, message, delivery, duty, clock, configuration
+  case state, link, key, heartbeat, message, delivery, duty, clock, configuration, dictionary
 
-  public static let count: UInt8 = 9
+  public static let count: UInt8 = 10
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -145,6 +173,7 @@ public enum ControlEventKind: UInt8, Sendable {
     case .duty: "duty"
     case .clock: "clock"
     case .configuration: "configuration"
+    case .dictionary: "dictionary"
     }
   }
 

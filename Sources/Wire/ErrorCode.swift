@@ -18,6 +18,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case timeout = 21
   case ioFailed = 22
   case expired = 23
+  case noDictionary = 25
+  case badEncoding = 26
+  case dictionaryRefused = 27
 
   // Link: before the inner handshake
   case resolveFailed = 30
@@ -86,6 +89,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .timeout: "timeout"
     case .ioFailed: "io_failed"
     case .expired: "expired"
+    case .noDictionary: "no_dictionary"
+    case .badEncoding: "bad_encoding"
+    case .dictionaryRefused: "dictionary_refused"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
     case .tlsFailed: "tls_failed"
@@ -146,6 +152,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .timeout: "no answer in time"
     case .ioFailed: "reading or writing a file failed; see the journal"
     case .expired: "the message's time to live ran out before it could be delivered"
+    case .noDictionary: "this node has no dictionary; see skynodctl dict status"
+    case .badEncoding: "this is not encoded text, or it names words that this node's dictionary does not hold"
+    case .dictionaryRefused: "the hub's dictionary does not match its signature or checksums; the old one stays"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"
     case .tlsFailed: "the TLS handshake failed"

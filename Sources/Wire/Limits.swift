@@ -119,6 +119,36 @@ public enum Limits {
   /// A client silent for this long gives up its place when another needs it.
   public static let controlIdleMs: UInt64 = 30_000
 
+  // MARK: Dictionary (docs/lexicon.md)
+
+  /// A published file travels in blocks of this size; a page is the digests of so many of them.
+  public static let dictionaryBlockBytes = 4_096
+  public static let dictionaryPageBlocks = 128
+  /// So the largest file that can be published is 32 MiB: twice the million.
+  public static let dictionaryPages = 64
+  public static let dictionaryBytes = dictionaryPages * dictionaryPageBlocks * dictionaryBlockBytes
+  /// The least time between two requests for pieces: at most 32 KiB/s, so that messages come first.
+  public static let pieceIntervalMs: UInt64 = 125
+  /// A piece that has not come by then is asked for again.
+  public static let pieceTimeoutMs: UInt64 = 10_000
+  /// An update that was refused is tried again after this long.
+  public static let updateRetryMs: UInt64 = 3_600_000
+  /// Words in one question to the hub, and those that wait for the next.
+  public static let wordBatch = 16
+  public static let wordQueue = 32
+  /// The least time between two questions, and how long an answer may take.
+  public static let wordIntervalMs: UInt64 = 1_000
+  public static let wordTimeoutMs: UInt64 = 10_000
+  /// Words that the hub does not know are not asked again for this long; so many are remembered.
+  public static let unknownWordMs: UInt64 = 86_400_000
+  public static let unknownWords = 128
+  /// Room for the words that were learnt from the hub, about 130 of them; the oldest go first.
+  public static let learntBytes = 8_192
+  /// How soon learnt words are written down.
+  public static let learntWriteMs: UInt64 = 60_000
+  /// The longest text that the control verb `encode` takes.
+  public static let encodeTextBytes = 1_024
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -160,5 +190,8 @@ public enum Limits {
     precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(backoffFirstMs < backoffCapMs)
+    precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
+    precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
+    precondition(1 + (wordBatch + 1) * WordEntry.maximumBytes <= frameBodyBytes, "an answer fits a frame")
   }
 }

@@ -77,6 +77,13 @@ public enum FrameKind: UInt8, Sendable {
   case rekeyDone = 11
   /// What became of durable messages on this hop: stored by the other side, or refused.
   case stored = 12
+  /// Node to hub: words that its dictionary does not hold.
+  case wordQuery = 20
+  /// Hub to node: what the hub's dictionary says of them.
+  case wordAnswer = 21
+  /// Node to hub: a piece of the dictionary that the hub publishes.
+  case dictionaryRequest = 22
+  case dictionaryPiece = 23
 }
 
 /// The 24 bytes before every body.

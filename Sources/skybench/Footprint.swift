@@ -17,14 +17,20 @@ enum Footprint {
 
     let swarm = try Swarm(lab)
     let node = try Node(lab, "node", ticket: try swarm.ticket())
+    let reader = try Node(
+      lab, "reader", ticket: try swarm.ticket(), settings: "dictionary = \(try dictionary(lab))\n")
     var mosquitto = try Mosquitto(lab)
     try mosquitto.connect(lab)
     try node.waitOnline()
+    try reader.waitOnline()
+    try use(reader)
     sleep(60)
     let anonymous = try Proc.anonymousKB(node.pid)
     let peerAnonymous = try Proc.anonymousKB(mosquitto.pid)
     report.metrics += [
       Metric("anonymous memory", anonymous, "kB", peer: peerAnonymous, goal: .atMost(512)),
+      Metric(
+        "anonymous memory of a 64K dictionary", try Proc.anonymousKB(reader.pid) - anonymous, "kB", goal: .atMost(150)),
       Metric("PSS", try Proc.pssKB(node.pid), "kB", peer: try Proc.pssKB(mosquitto.pid), goal: .atMost(2_500)),
     ]
     usleep(UInt32(minutes * 60) * 1_000_000)
@@ -34,6 +40,24 @@ enum Footprint {
       Metric("growth of anonymous memory", growth, "kB", peer: peerGrowth, goal: .atMost(0)))
     guard try node.status("state") == "online" else { throw BenchError("the node lost its hub while it was measured") }
     return report
+  }
+
+  /// The starter's 65,536 words.
+  private static func dictionary(_ lab: Lab) throws -> String {
+    let list = ".sdk/lexicon/starter.tsv"
+    let file = lab.file("starter.lex")
+    _ = try lab.run(
+      [Swarm.hubProgram, "lexicon", "build", "--words", list, "--licence", list + ".licence", file])
+    return file
+  }
+
+  /// Words from all over the dictionary, and as many that are not in it.
+  private static func use(_ node: Node) throws {
+    for id in stride(from: 256, to: 65_536, by: 911) {
+      _ = try node.control("lookup", "0x" + String(id, radix: 16))
+      _ = try? node.control("lookup", "nonesuch" + String(UnicodeScalar(UInt8(97 + id % 26))))
+    }
+    _ = try node.control("encode", "the quick brown fox jumps over the lazy dog")
   }
 
   private static func sizes() throws -> [Metric] {

@@ -57,7 +57,7 @@ struct Node {
   let pid: pid_t
 
   /// Writes the configuration; returns its path.
-  static func configure(_ lab: Lab, _ name: String, ticket: String?) throws -> String {
+  static func configure(_ lab: Lab, _ name: String, ticket: String?, settings: String = "") throws -> String {
     let folder = lab.folder.appending(path: name)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     var text = """
@@ -66,15 +66,18 @@ struct Node {
 
       """
     if let ticket { text += "ticket = \(ticket)\n" }
+    text += settings
     let file = folder.appending(path: "skynod.conf")
     try text.write(to: file, atomically: false, encoding: .utf8)
     return file.path
   }
 
-  init(_ lab: Lab, _ name: String, ticket: String?, environment: [String: String] = [:]) throws {
+  init(
+    _ lab: Lab, _ name: String, ticket: String?, settings: String = "", environment: [String: String] = [:]
+  ) throws {
     self.lab = lab
     self.name = name
-    let file = try Self.configure(lab, name, ticket: ticket)
+    let file = try Self.configure(lab, name, ticket: ticket, settings: settings)
     pid = try lab.start([Swarm.nodeProgram, "--config", file], environment: environment, log: "\(name).log")
   }
 

@@ -9,8 +9,8 @@ import Wire
 struct LexiconCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lexicon", abstract: "Make dictionaries, cut subsets for boards, and look into them.",
-    discussion: "These commands work on files alone: they need no hub and no data directory.",
-    subcommands: [LexiconBuild.self, LexiconSubset.self, LexiconStats.self])
+    discussion: "All but publish work on files alone: they need no hub and no data directory.",
+    subcommands: [LexiconBuild.self, LexiconSubset.self, LexiconStats.self, LexiconPublish.self])
 }
 
 struct LexiconBuild: ParsableCommand {
@@ -25,18 +25,28 @@ struct LexiconBuild: ParsableCommand {
   var words: String
   @Option(help: ArgumentHelp("The licences of what the list was made from.", valueName: "file"), completion: .file())
   var licence: String
-  @Option(help: ArgumentHelp("The generation that this is.", valueName: "n"))
-  var generation: UInt32 = 1
+  @Option(help: ArgumentHelp("The generation that this is: 1, or one more than --extends.", valueName: "n"))
+  var generation: UInt32?
+  @Option(
+    help: ArgumentHelp("A whole dictionary to add the words to: all ids stay what they are.", valueName: "file"),
+    completion: .file())
+  var extends: String?
   @Argument(help: ArgumentHelp("The dictionary to write.", valueName: "file"), completion: .file())
   var dictionary: String
 
   func run() throws {
     let list = try explaining(words) { () throws(BuildError) in try WordList(parsing: Array(try read(words))) }
-    let image = try explaining(words) { () throws(BuildError) in
-      try FileImage(try Contents(list, generation: generation))
+    let contents: Contents
+    if let extends {
+      contents = try withDictionary(extends) { view in
+        try Contents(view).adding(list, generation: generation ?? view.header.generation + 1)
+      }
+    } else {
+      contents = try explaining(words) { () throws(BuildError) in try Contents(list, generation: generation ?? 1) }
     }
+    let image = try explaining(words) { () throws(BuildError) in try FileImage(contents) }
     try writeDictionary(image, to: dictionary, licence: licence)
-    print("\(dictionary): \(list.words.count) tokens, \(image.bytes.count) bytes")
+    print("\(dictionary): \(contents.tokenCount) tokens, \(image.bytes.count) bytes")
   }
 }
 
@@ -156,7 +166,7 @@ private func read(_ path: String) throws(BuildError) -> Data {
   }
 }
 
-private func explaining<R>(_ path: String, _ body: () throws(BuildError) -> R) throws -> R {
+func explaining<R>(_ path: String, _ body: () throws(BuildError) -> R) throws -> R {
   do {
     return try body()
   } catch {
@@ -164,7 +174,7 @@ private func explaining<R>(_ path: String, _ body: () throws(BuildError) -> R) t
   }
 }
 
-private func withDictionary<R>(_ path: String, _ body: (borrowing LexiconView) throws -> R) throws -> R {
+func withDictionary<R>(_ path: String, _ body: (borrowing LexiconView) throws -> R) throws -> R {
   let data = try explaining(path) { () throws(BuildError) in try read(path) }
   return try data.withUnsafeBytes { bytes in
     let view: LexiconView

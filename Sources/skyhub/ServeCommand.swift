@@ -8,7 +8,7 @@ struct ServeCommand: ParsableCommand {
     commandName: "serve", abstract: "Run the hub until SIGTERM.",
     discussion: """
       Under systemd it reports readiness and status. SIGTERM tells every node, writes down what is pending and
-      ends within five seconds; SIGHUP reads the certificate and the registry again without dropping a link.
+      ends within five seconds; SIGHUP reads the certificate, the registry and the dictionary again without dropping a link.
       Only one hub can use a data directory.
       """)
 
@@ -34,6 +34,12 @@ struct ServeCommand: ParsableCommand {
         + "the first is the most preferred.", valueName: "peer"))
   var peerHub: [PeerHub] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "The dictionary that answers what nodes do not know. Without it: the one that is published.",
+      valueName: "file"), completion: .file())
+  var dictionary: String?
+
   func validate() throws {
     if hubId == 0 || hubId > Limits.lightNodeLast {
       throw ValidationError("--hub-id must be 1 to \(Limits.lightNodeLast).")
@@ -50,6 +56,7 @@ struct ServeCommand: ParsableCommand {
     settings.rekeyMs = rekeyInterval.ms
     settings.maxNodes = maxNodes
     settings.hubId = hubId
+    settings.dictionaryPath = dictionary
     settings.peers = peerHub.map(\.entry)
     return settings
   }

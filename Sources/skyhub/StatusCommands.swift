@@ -37,6 +37,13 @@ struct StatusCommand: ParsableCommand {
         "\(status.messagesStored) taken in, \(status.messagesDelivered) delivered, \(status.messagesDropped) given up"
       ),
       ("heartbeats", "\(status.heartbeats)"),
+      (
+        "dictionary",
+        status.dictionaryGeneration == 0
+          ? "none"
+          : "generation \(status.dictionaryGeneration), \(status.dictionaryPieces) pieces sent, "
+            + "\(status.wordsAnswered) questions answered"
+      ),
       ("key renewals", "\(status.rekeys)"),
       ("clones", "\(status.clones)"),
       ("bytes", "\(status.bytesIn) in, \(status.bytesOut) out"),

@@ -22,6 +22,7 @@ extension ControlCommands {
     duties("duties", node.activeDuties, &reply)
     duties("duties_held_back", node.policy.held, cause: node.policy.cause, &reply)
     traffic(node, &reply)
+    reply.field("dictionary_generation", UInt64(node.dictionaryGeneration))
     reply.field("uptime_s", now.since(context.startedAt) / 1_000)
     board(node.vitals, &reply)
     heap(context, &reply)

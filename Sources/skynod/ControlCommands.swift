@@ -34,7 +34,8 @@ final class ControlCommands {
       case .mode: try mode(request, node, &reply)
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
-      case .drain, .reload, .watch, .version, .json, .help, .quit: throw .unknownCommand
+      case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict:
+        throw .unknownCommand
       }
     } catch {
       reply.error(error)

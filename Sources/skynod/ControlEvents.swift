@@ -29,6 +29,11 @@ extension ControlServer {
         reply.field("result", failure?.token ?? "ok")
       }
     case .duties(let active, let held): duties(active, held, &text)
+    case .dictionary(let outcome):
+      publish(.dictionary) { reply in
+        reply.field("result", outcome.token)
+        if case .installed(let generation) = outcome { reply.field("generation", UInt64(generation)) }
+      }
     case .clockFromHub: publish(.clock) { $0.field("clock", "hub") }
     }
   }

@@ -24,6 +24,8 @@ final class Daemon: ControlHandler {
   let link: Link
   private let rings: RingFiles
   private let commands = ControlCommands()
+  private let dictionary: DictionaryFile
+  private let dictionaryCommands: DictionaryCommands
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
   private(set) var startedAt = Clock.now
@@ -46,9 +48,12 @@ final class Daemon: ControlHandler {
     telling = Telling(level: configuration.logLevel)
     loop = try EventLoop()
     signals = try SignalSource()
-    state = try StateStore(directory: options.stateDirectory ?? configuration.stateDirectory)
-    rings = try RingFiles(directory: options.stateDirectory ?? configuration.stateDirectory, loop: loop)
+    let directory = options.stateDirectory ?? configuration.stateDirectory
+    state = try StateStore(directory: directory)
+    rings = try RingFiles(directory: directory, loop: loop)
     node = try Self.makeNode(configuration, &state, rings.stores)
+    dictionary = try DictionaryFile(boardFile: configuration.dictionaryFile, stateDirectory: directory)
+    dictionaryCommands = DictionaryCommands(dictionary)
     self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
@@ -107,6 +112,8 @@ final class Daemon: ControlHandler {
   /// Runs until told to stop; the exit status.
   func run() throws(ErrorCode) -> Int32 {
     node.handle(.systemClock(UInt64(max(0, Clock.wallMs))), now: Clock.now)
+    loadLearntWords()
+    useDictionary()
     node.handle(.start, now: Clock.now)
     settle(now: Clock.now)
     telling.ready(node)
@@ -118,9 +125,11 @@ final class Daemon: ControlHandler {
       for index in 0..<loop.count { serve(loop[index], now: now) }
       if now >= node.nextDeadline, stall != .timers { tell(.tick, now: now) }
       if now >= link.deadline || now >= link.probeDeadline { driveLink(now: now) }
+      workOnDictionary(now: now)
       settle(now: now)
       ping(now: now)
     }
+    keepLearntWords()
     control.closeAll()
     rings.settle()
     telling.stopped()
@@ -128,8 +137,8 @@ final class Daemon: ControlHandler {
   }
 
   private var nextDeadline: Instant {
-    let own = min(min(node.nextDeadline, telling.watchdogDeadline), min(link.deadline, link.probeDeadline))
-    return min(own, rings.deadline(now: Clock.now))
+    let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
+    return min(min(own, telling.watchdogDeadline), rings.deadline(now: Clock.now))
   }
 
   private func serve(_ event: Event, now: Instant) {
@@ -243,6 +252,45 @@ final class Daemon: ControlHandler {
     }
   }
 
+  // MARK: Dictionary
+
+  /// Tells the node what is mapped.
+  private func useDictionary() {
+    node.useDictionary(generation: dictionary.generation, known: dictionary.anyWord(Entropy.seed()))
+  }
+
+  /// A file that is damaged is not worth a word to anybody: it is learnt again.
+  private func loadLearntWords() {
+    var file = ByteQueue(capacity: Limits.learntBytes + 64)
+    do throws(ErrorCode) {
+      try Files.read(dictionary.learntFile, into: &file)
+      try node.takeLearntWords(file.bytes)
+    } catch {}
+  }
+
+  private func keepLearntWords() {
+    guard node.words.writeDue != .never else { return }
+    let path = dictionary.learntFile
+    do throws(ErrorCode) {
+      try node.withLearntWords { bytes throws(ErrorCode) in try Files.write(path, bytes) }
+    } catch {
+      telling.stateNotWritten(error)
+    }
+  }
+
+  /// When the dictionary needs a turn: at once while an update has work, later for what is to be written.
+  private var dictionaryDue: Instant { node.update.hasWork ? Clock.now : node.words.writeDue }
+
+  /// One piece of an update's work a turn, so that everybody else has theirs.
+  private func workOnDictionary(now: Instant) {
+    if node.update.hasWork {
+      let before = dictionary.generation
+      _ = node.stepUpdate(dictionary, now: now)
+      if dictionary.generation != before { useDictionary() }
+    }
+    if now >= node.words.writeDue { keepLearntWords() }
+  }
+
   // MARK: Watchdog
 
   /// Pings only after a turn in which every part kept its own deadlines.
@@ -259,6 +307,9 @@ final class Daemon: ControlHandler {
     switch request.verb {
     case .reload: if let error = reload(now: now) { reply.error(error) }
     case .drain: drain(now: now)
+    case .encode, .decode, .lookup, .translate, .dict:
+      dictionaryCommands.handle(request, node: node, now: now, reply: &reply)
+      tell(.tick, now: now)
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
       commands.handle(request, node: node, context: context, reply: &reply)
@@ -305,6 +356,8 @@ final class Daemon: ControlHandler {
       fresh.wipeTicket()
       configuration = fresh
       control.operateGroup = Self.operateGroup(fresh)
+      dictionary.reload(boardFile: fresh.dictionaryFile)
+      useDictionary()
       act(now: now)
       return nil
     }

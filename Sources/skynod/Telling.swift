@@ -107,6 +107,7 @@ final class Telling {
     case .rekeyed: say(.rekeyed, .debug, "link keys renewed", "")
     case .duties(let active, let held): logDuties(active, held)
     case .clockFromHub: say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
+    case .dictionary(let outcome): logDictionary(outcome)
     case .hub, .heartbeatAcked, .message, .receipt: break
     }
   }
@@ -119,6 +120,19 @@ final class Telling {
     send(.online, .info) {
       nodeField(id)
       hubField(hub)
+    }
+  }
+
+  private func logDictionary(_ outcome: DictionaryUpdate.Outcome) {
+    switch outcome {
+    case .none, .current: break
+    case .installed(let generation):
+      line.removeAll()
+      line.append("dictionary updated to generation ")
+      line.append(UInt64(generation))
+      send(.dictionaryUpdated, .notice) { journal.field("SKYNOD_GENERATION", UInt64(generation)) }
+    case .failed(let code):
+      say(.dictionaryNotUpdated, .warning, "dictionary not updated: ", code.sentence) { errorFields(code) }
     }
   }
 

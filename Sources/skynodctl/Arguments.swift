@@ -21,6 +21,9 @@ struct Arguments {
   /// Seconds that a durable message may wait; 0 means without limit.
   var timeToLiveS: UInt64 = 0
   var waitsForReceipt = false
+  /// Of `encode` and `decode`: the input, and the binary form as output.
+  var file: Word?
+  var wantsCompact = false
 
   /// Global options may stand before or after the command; `--` ends options.
   init() throws(UsageError) {
@@ -46,6 +49,8 @@ struct Arguments {
     return seconds * 1_000
   }
 
+  private var isCoder: Bool { command == .encode || command == .decode }
+
   private mutating func take(_ word: Word) throws(UsageError) {
     if command != nil { return words.append(word) }
     guard let found = Subcommand(word) else { throw UsageError(sentence: "no such command", word: word) }
@@ -59,7 +64,7 @@ struct Arguments {
       wantsHelp = true
     } else if word.is("--version") {
       wantsVersion = true
-    } else if word.is("--stdin"), command == .send {
+    } else if word.is("--stdin"), command == .send || isCoder {
       readsStandardInput = true
     } else if word.is("--durable"), command == .send {
       isDurable = true
@@ -69,6 +74,12 @@ struct Arguments {
       try setTimeToLive(seconds)
     } else if word.is("--wait"), command == .send {
       waitsForReceipt = true
+    } else if word.is("--file"), isCoder {
+      file = try value(of: word, &index)
+    } else if let path = word.after("--file="), isCoder {
+      file = path
+    } else if word.is("--compact"), command == .encode {
+      wantsCompact = true
     } else if word.is("--ack"), command == .inbox {
       acknowledges = true
     } else if word.is("--socket") {
@@ -107,6 +118,8 @@ struct Arguments {
     isDurable = true
   }
 
+  private var readsFile: Bool { readsStandardInput || file != nil }
+
   /// How many words each command takes.
   func checkWords() throws(UsageError) {
     guard let command else { throw UsageError(sentence: "which command? try --help", word: nil) }
@@ -116,7 +129,11 @@ struct Arguments {
     case .send: range = readsStandardInput ? (1, 1) : (2, .max)
     case .inbox: range = words.isEmpty || acknowledges ? (0, 0) : (2, 2)
     case .watch, .mode: range = (0, 16)
-    case .help: range = (0, 1)
+    case .help, .dict: range = (0, 1)
+    case .encode where !readsFile: range = (1, .max)
+    case .decode where !readsFile: range = (1, 1)
+    case .lookup: range = (1, .max)
+    case .translate: range = (2, .max)
     default: range = (0, 0)
     }
     if words.count < range.least { throw UsageError(sentence: "an argument is missing after", word: words.last) }

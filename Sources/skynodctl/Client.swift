@@ -36,6 +36,8 @@ func equals(_ bytes: [UInt8], _ text: StaticString) -> Bool {
 /// A connection to the daemon's control socket, asked one request at a time.
 final class Client {
   let fd: Int32
+  /// A descriptor that came with a reply; -1: none.
+  private(set) var handed: Int32 = -1
   private var pending: [UInt8] = []
   private var start = 0
   private let timeoutMs: UInt64
@@ -60,7 +62,10 @@ final class Client {
     guard starts(greeting, with: "SKYNOD 1 ") else { throw Failure(.versionUnsupported) }
   }
 
-  deinit { sky_close(fd) }
+  deinit {
+    sky_close(fd)
+    sky_close(handed)
+  }
 
   /// The next line without its line feed; nil when `deadline` (milliseconds, nil for none) passes.
   private func lineIfAny(deadline: UInt64?) throws(Failure) -> [UInt8]? {
@@ -95,7 +100,7 @@ final class Client {
     var count = 0
     var chunk = InlineArray<4096, UInt8>(repeating: 0)
     var span = chunk.mutableSpan
-    span.withUnsafeMutableBytes { count = Int(sky_read(fd, $0.baseAddress, $0.count)) }
+    span.withUnsafeMutableBytes { count = Int(sky_unix_read_with(fd, $0.baseAddress, $0.count, &handed)) }
     if count == Int(SKY_AGAIN) { return true }
     guard count > 0 else { throw Failure(.daemonUnavailable) }
     for i in 0..<count { pending.append(chunk[i]) }

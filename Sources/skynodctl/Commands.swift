@@ -22,6 +22,10 @@ struct Runner {
     case .join: try join()
     case .send where arguments.waitsForReceipt: try sendAndWait()
     case .inbox where arguments.words.isEmpty: try inbox()
+    case .encode: try TextCoder(arguments, out).encode()
+    // JSON has no place for a stream of bytes.
+    case .decode where !arguments.isJson || arguments.file != nil || arguments.readsStandardInput:
+      try TextCoder(arguments, out).decode()
     default:
       let request = try request(for: command)
       let client = try connect()
@@ -41,6 +45,7 @@ struct Runner {
       return line + digits(arguments.timeToLiveS) + [0x20] + text
     }
     for word in arguments.words { line += [0x20] + word.bytes }
+    if command == .dict, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
     return line
   }

@@ -42,7 +42,8 @@ let boardItems: [StatusItem] = [
 ]
 let daemonItems: [StatusItem] = [
   StatusItem("version", "version"), StatusItem("class", "class"), StatusItem("instance", "instance"),
-  StatusItem("fingerprint", "fingerprint"), StatusItem("uptime_s", "running for", .seconds),
+  StatusItem("fingerprint", "fingerprint"), StatusItem("dictionary_generation", "dictionary"),
+  StatusItem("uptime_s", "running for", .seconds),
   StatusItem("heap_used_bytes", "heap in use", .bytes), StatusItem("heap_peak_bytes", "heap peak", .bytes),
   StatusItem("heap_arena_bytes", "heap size", .bytes),
   StatusItem("heap_allocations_since_ready", "allocations"),

@@ -1,8 +1,9 @@
 /// The sub-commands, and everything that help says about them.
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
+  case encode, decode, lookup, translate, dict
 
-  static let count: UInt8 = 14
+  static let count: UInt8 = 19
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -30,6 +31,11 @@ enum Subcommand: UInt8 {
     case .version: "version"
     case .top: "top"
     case .help: "help"
+    case .encode: "encode"
+    case .decode: "decode"
+    case .lookup: "lookup"
+    case .translate: "translate"
+    case .dict: "dict"
     }
   }
 
@@ -41,6 +47,11 @@ enum Subcommand: UInt8 {
     case .watch: "[KIND...]"
     case .mode: "[DUTY on|off]..."
     case .help: "[COMMAND]"
+    case .encode: "[--compact] (TEXT... | --stdin | --file PATH)"
+    case .decode: "(GENOM|HEX | --stdin | --file PATH)"
+    case .lookup: "WORD|T-id|0xHEX"
+    case .translate: "LANGUAGE WORD"
+    case .dict: "[status|update]"
     default: ""
     }
   }
@@ -61,6 +72,11 @@ enum Subcommand: UInt8 {
     case .version: "the versions of this program and of the daemon"
     case .top: "a view of the node that redraws every 2 seconds"
     case .help: "this text, or that of one command"
+    case .encode: "a text as tokens of the dictionary"
+    case .decode: "the text of a compact form"
+    case .lookup: "what the dictionary knows of a word or a token"
+    case .translate: "a word in another language, where the dictionary has that"
+    case .dict: "the dictionary of this node; ask the hub for a newer one"
     }
   }
 
@@ -93,13 +109,34 @@ enum Subcommand: UInt8 {
     case .watch:
       """
       Prints one line an event until it is interrupted. KIND is one of: state link key heartbeat
-      message delivery duty clock configuration. Without one, all are followed.
+      message delivery duty clock configuration
+      dictionary. Without one, all are followed.
 
       """
     case .mode: "DUTY is one of: heartbeat relay compute. Switching needs the operate role.\n"
     case .metrics: "The text ends with `# EOF` and can be given to a Prometheus text-file collector.\n"
     case .drain: "Needs the admin role.\n"
     case .reload: "The link stays up. An error in the file leaves the old settings. Needs the admin role.\n"
+    case .encode:
+      """
+      Lists the tokens, at most 16 KiB of text; --compact writes the compact binary form to standard
+      output instead, of any size. --file and --stdin read the text as it is. Words that are not known
+      are asked of the hub in the background, and are literals meanwhile.
+
+      """
+    case .decode:
+      """
+      Takes a genom_message or its hexadecimal part, or with --file or --stdin what encode --compact
+      wrote, of any size. It takes a dictionary that holds the same words.
+
+      """
+    case .lookup:
+      """
+      Upper or lower case does not matter. A word that is not in this node's dictionary is asked of
+      the hub: try again when told so.
+
+      """
+    case .dict: "Without a word: status. Updating needs the operate role; `watch dictionary` tells how it ends.\n"
     case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
     default: ""
     }

@@ -4,7 +4,10 @@ import Wire
 
 @Suite struct RequestTests {
   @Test func everyVerbIsReadByItsName() {
-    let least: [String: String] = ["join": " T", "send": " HUB x", "post": " HUB 0 x", "json": " on"]
+    let least: [String: String] = [
+      "join": " T", "send": " HUB x", "post": " HUB 0 x", "json": " on", "encode": " x", "decode": " 00", "lookup": " x",
+      "translate": " de x", "dict": " status",
+    ]
     for raw in 0..<ControlVerb.count {
       let verb = ControlVerb(rawValue: raw)!
       let name = verb.name.description
@@ -22,6 +25,18 @@ import Wire
     #expect(
       Parsed("send NOD1000001   two  blanks \\o/ = \"kept\" ").arguments
         == ["NOD1000001", "two  blanks \\o/ = \"kept\" "])
+  }
+
+  @Test func textsAndWordsMayHoldBlanks() {
+    #expect(Parsed("encode two  words ") == Parsed(.encode, ["two  words "], role: .read))
+    #expect(Parsed("lookup ice cream") == Parsed(.lookup, ["ice cream"], role: .read))
+    #expect(Parsed("translate de ice cream") == Parsed(.translate, ["de", "ice cream"], role: .read))
+    #expect(Parsed("decode 00 11").error == .badArgument)
+  }
+
+  @Test func updatingTheDictionaryAsksForMoreThanLooking() {
+    #expect(Parsed("dict status").role == .read && Parsed("dict open").role == .read)
+    #expect(Parsed("dict update").role == .operate)
   }
 
   @Test func unknownVerbsAreNamedSo() {

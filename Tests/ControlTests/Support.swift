@@ -54,6 +54,8 @@ final class SampleNode: ControlHandler {
   var joined = true
   var refusesTickets = false
   var isRefused = false
+  /// Handed out by the next `dict open`.
+  var attachment: Int32 = -1
 
   /// Replies that are held wait for this.
   var mayFinish = false
@@ -97,6 +99,10 @@ final class SampleNode: ControlHandler {
       reply.plain(7)
       reply.plain("\n# EOF\n")
       reply.endText()
+    case .dict:
+      reply.attachment = attachment
+      attachment = -1
+      reply.field("generation", 4)
     default: break
     }
   }

@@ -154,7 +154,7 @@ final class TestSwarm {
   final class Lines { var all: [String] = [] }
   final class Wall { var ms: UInt64 = 0 }
 
-  init(configuration: HubConfiguration = HubConfiguration()) throws {
+  init(configuration: HubConfiguration = HubConfiguration(), dictionary: HubDictionary = HubDictionary()) throws {
     _ = startCrypto()
     directory = try TemporaryDirectory()
     registry = try directory.registry()
@@ -165,7 +165,7 @@ final class TestSwarm {
     collected = lines
     core = HubCore(
       configuration: configuration, registry: registry, identity: identity, pin: Bytes32(repeating: 3),
-      seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
+      dictionary: dictionary, seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
       wallClockMs: { 1_700_000_000_000 + wall.ms })
     self.wall = wall
   }

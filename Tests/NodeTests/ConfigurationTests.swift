@@ -152,6 +152,7 @@ private func sample(of key: Configuration.Key) -> String {
   case .authorityFile: "/etc/skynod/other.pem"
   case .ticket: "skynod1-abc"
   case .stateDirectory: "/srv/skynod"
+  case .dictionaryFile: "/srv/words.lex"
   case .controlSocket: "/tmp/control.sock"
   case .operateGroup: "999"
   case .duties: "relay"
@@ -270,6 +271,7 @@ private func sample(of key: Configuration.Key) -> String {
     if a.authorityFile != b.authorityFile { keys.append(.authorityFile) }
     if a.ticket != b.ticket { keys.append(.ticket) }
     if a.stateDirectory != b.stateDirectory { keys.append(.stateDirectory) }
+    if a.dictionaryFile != b.dictionaryFile { keys.append(.dictionaryFile) }
     if a.controlSocket != b.controlSocket { keys.append(.controlSocket) }
     if a.operateGroup != b.operateGroup { keys.append(.operateGroup) }
     if a.duties != b.duties { keys.append(.duties) }
@@ -431,6 +433,7 @@ private func sample(of key: Configuration.Key) -> String {
     init(of configuration: Configuration) {
       texts = [
         configuration.stateDirectory.string, configuration.controlSocket.string, configuration.operateGroup.string,
+        configuration.dictionaryFile.string,
       ]
       numbers = [
         UInt64(configuration.duties.rawValue), configuration.rekeyIntervalMs,

@@ -87,6 +87,7 @@ final class Monkey {
   let scene: NodeScene
   let seed: UInt64
   private let limit: Int
+  private let store = MemoryStore()
   private var random: MutationTests.Lcg
   private(set) var steps = 0
   private(set) var states: Set<UInt8> = []
@@ -115,7 +116,7 @@ final class Monkey {
 
   private func step() {
     steps += 1
-    let choice = random.next(40)
+    let choice = random.next(45)
     trail.append("\(choice)")
     if trail.count > 20 { trail.removeFirst() }
     if scene.state == .online { onlineSteps += 1 }
@@ -167,6 +168,11 @@ final class Monkey {
     case 26...31: send()
     case 32...37: idle([1, 100, 5_000, 40_000][random.next(4)])
     case 38: idle([200_000, 700_000, 5_000_000][random.next(3)])
+    case 39: hub.configure.dictionaryGeneration = [0, 1, 2, .max][random.next(4)]
+    case 40: _ = scene.node.words.want(([UInt8(97 + random.next(26)), 98, 99] as [UInt8]).span.bytes, now: now)
+    case 41: _ = scene.node.stepUpdate(store, now: now)
+    case 42: attempt { node throws(ErrorCode) in _ = try node.updateDictionary(now: now) }
+    case 43: scene.node.useDictionary(generation: UInt32(random.next(3)), known: nil)
     default: if let action = scene.node.nextAction() { scene.actions.append(action) }  // taken, never done
     }
   }
@@ -197,7 +203,10 @@ final class Monkey {
   }
 
   private func anyFrame(from hub: SceneHub) {
-    let kinds: [FrameKind] = [.configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .rekeyDone]
+    let kinds: [FrameKind] = [
+      .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .rekeyDone, .wordAnswer,
+      .dictionaryPiece,
+    ]
     let body = (0..<random.next(40)).map { _ in UInt8(random.next(256)) }
     let header = FrameHeader(
       kind: kinds[random.next(kinds.count)], source: UInt32(random.next(3)), destination: 1_000_000,

@@ -5,7 +5,7 @@ import Wire
 @testable import Node
 
 /// A medium in memory, whole or failing.
-final class MemoryStore: BlockStore {
+final class MemoryMedium: BlockStore {
   var bytes: [UInt8]
   /// The error number of every call; 0 lets them work.
   var error: Int32 = 0
@@ -30,8 +30,8 @@ final class MemoryStore: BlockStore {
 /// The two rings of a node over media in memory. Made again from the bytes of another, it is the board after
 /// the power went.
 final class SceneDisk {
-  let outgoing: MemoryStore
-  let incoming: MemoryStore
+  let outgoing: MemoryMedium
+  let incoming: MemoryMedium
   let stores: Stores
   /// False: the media take their time.
   var isMoving = true
@@ -41,8 +41,8 @@ final class SceneDisk {
     var out = Stores.outgoingParameters
     var into = Stores.incomingParameters
     (out.fileBytes, into.fileBytes) = (size, size)
-    outgoing = MemoryStore(before?.outgoing.bytes, size: size)
-    incoming = MemoryStore(before?.incoming.bytes, size: size)
+    outgoing = MemoryMedium(before?.outgoing.bytes, size: size)
+    incoming = MemoryMedium(before?.incoming.bytes, size: size)
     let seen = SeenMessages()
     stores = Stores(outgoing: SharedRing(out), incoming: SharedRing(into), seen: seen)
     stores.outgoing.ring.open(
@@ -60,7 +60,7 @@ final class SceneDisk {
   }
 
   private static func pump(
-    _ shared: SharedRing, _ store: MemoryStore, _ now: Instant, user: DurableRing.UserWriter
+    _ shared: SharedRing, _ store: MemoryMedium, _ now: Instant, user: DurableRing.UserWriter
   ) {
     while let write = shared.ring.pollWrite(now: now, user: user) {
       var error = store.write(at: write.batchOffset, write.batch)

@@ -1,17 +1,17 @@
 # bash completion for skynodctl(1). Install as /usr/share/bash-completion/completions/skynodctl.
 
 _skynodctl() {
-  local commands="status id join send inbox watch mode peers metrics reload drain version top help"
-  local kinds="state link key heartbeat message delivery duty clock configuration"
+  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict"
+  local kinds="state link key heartbeat message delivery duty clock configuration dictionary"
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
   COMPREPLY=()
   case $before in
-    --socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    --socket | --file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     --timeout) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --socket | --timeout) ((i++)) ;;
+      --socket | --timeout | --file) ((i++)) ;;
       -*) ;;
       *) command=${COMP_WORDS[i]}; break ;;
     esac
@@ -28,6 +28,9 @@ _skynodctl() {
         *) choices+=" heartbeat relay compute" ;;
       esac
       ;;
+    encode) choices+=" --compact --stdin --file" ;;
+    decode) choices+=" --stdin --file" ;;
+    dict) choices+=" status update" ;;
     help) choices=$commands ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")

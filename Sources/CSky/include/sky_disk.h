@@ -28,6 +28,8 @@ int sky_disk_read(int fd, uint64_t offset, void *out, size_t n);
 int sky_disk_write(int fd, uint64_t offset, const void *bytes, size_t n);
 /// fdatasync.
 int sky_disk_sync(int fd);
+/// Starts writing a range to the medium and does not wait: a sync later finds little left to do.
+void sky_disk_write_back(int fd, uint64_t offset, size_t n);
 
 // MARK: Beside the loop
 

@@ -108,6 +108,11 @@ int sky_unix_pair(int out[2]);
 int sky_unix_peer(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 /// True when the other end's group or supplementary groups contain `gid`.
 bool sky_unix_peer_in_group(int fd, uint32_t gid);
+/// Like `sky_write`, with a descriptor handed over beside the first byte; it stays the caller's too.
+ptrdiff_t sky_unix_write_with(int fd, const void *bytes, size_t n, int handed);
+/// Like `sky_read`. A descriptor that came along goes to `handed` and is the caller's, close-on-exec; the one
+/// that was there before is closed. Further ones are closed.
+ptrdiff_t sky_unix_read_with(int fd, void *out, size_t bytes, int *handed);
 
 // MARK: Descriptors handed over by systemd (sd_listen_fds(3))
 
@@ -128,6 +133,12 @@ void sky_file_unmap(const void *start, size_t bytes);
 /// Replaces a file so that after a crash either the old or the new content is there: a temporary
 /// file beside it, fsync, rename, fsync of the directory.
 int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode);
+/// Opens a regular file for reading.
+int sky_file_open(const char *path);
+/// Like `sky_file_map`, of a descriptor, which stays open.
+const void *sky_descriptor_map(int fd, size_t *bytes);
+/// Puts a file in another's place: renames it and syncs the directory. Sync the file itself before.
+int sky_file_replace(const char *from, const char *to);
 int sky_file_remove(const char *path);
 bool sky_file_exists(const char *path);
 /// Owner group of what is at `path`.

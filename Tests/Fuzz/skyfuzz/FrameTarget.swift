@@ -20,8 +20,8 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in 1...11 {
-        guard let kind = FrameKind(rawValue: UInt8(kind)) else { continue }
+      for kind in UInt8(1)...23 {
+        guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
       var records = ByteQueue(capacity: 512)
@@ -95,7 +95,9 @@ extension FuzzTarget {
         precondition(again == value)
       }
     case .message: if header.isDurable { _ = try decodeStream(body) }
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    case .dictionaryRequest, .dictionaryPiece: _ = try PieceRequest(decoding: body)
+    // Words are the target `manifest`'s.
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer: break
     }
   }
 
@@ -126,6 +128,10 @@ extension FuzzTarget {
     case .heartbeatAck: queue.append(bigEndian: UInt64(1_700_000_000_000))
     case .close: queue.append(bigEndian: ErrorCode.draining.rawValue)
     case .message: queue.append("hello")
+    case .dictionaryRequest, .dictionaryPiece:
+      PieceRequest(generation: 3, kind: .block, index: 2).append(to: &queue)
+    case .wordQuery: queue.append("\u{1}\u{5}hello")
+    case .wordAnswer: queue.append("\u{1}\u{5}hello\u{0}\u{0}\u{0}\u{0}")
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
     return queue.array

@@ -17,6 +17,7 @@ struct FuzzTarget: Sendable {
 
   static let all: [FuzzTarget] = [
     configuration, control, ticket, frame, handshake, ring, window, dictionary, encoded,
+    manifest,
   ]
 
   nonisolated(unsafe) static var current = all[0]
