@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #ifndef SKY_HEAP_BYTES
-#define SKY_HEAP_BYTES (640 * 1024)
+#define SKY_HEAP_BYTES (704 * 1024)
 #endif
 
 #define UNIT 16u  // alignment and granularity of every block

@@ -152,6 +152,13 @@ public struct DurableRing: ~Copyable {
     readMemory.deallocate()
   }
 
+  /// Records kept, on the medium or in memory; exact while nothing was damaged before the opening.
+  public var recordCount: UInt64 {
+    let came = counters.appended + counters.recovered
+    let went = counters.consumed + counters.passedOver
+    return came > went ? came - went : 0
+  }
+
   /// Records handed out and not consumed.
   public var onTheWayCount: Int { onTheWay.count }
 

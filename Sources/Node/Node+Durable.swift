@@ -64,6 +64,17 @@ extension Node {
     return stores.incoming.ring.isCheckpointed
   }
 
+  /// Durable messages that wait for a hub.
+  public var waitingToGo: UInt64 { stores?.outgoing.ring.recordCount ?? 0 }
+  /// Durable messages that wait for the owner, those in the inbox included.
+  public var waitingHere: UInt64 { stores?.incoming.ring.recordCount ?? 0 }
+
+  /// Whether the media take what is to be kept.
+  public var isStorageWell: Bool {
+    guard let stores else { return false }
+    return stores.outgoing.ring.health == .stored && stores.incoming.ring.health == .stored
+  }
+
   private static func append(_ body: borrowing ByteQueue, to store: SharedRing, now: Instant) throws(ErrorCode)
     -> UInt64
   {

@@ -24,6 +24,13 @@ extension ControlCommands {
     gauge("inbox_capacity", "Messages that fit.", UInt64(node.inbox.capacity), &reply)
     gauge("outbox_used", "Messages without a receipt yet.", UInt64(node.outboxUsed), &reply)
     gauge("outbox_capacity", "Messages that may wait for one.", UInt64(Limits.outboxSlots), &reply)
+    gauge("storage_failed", "1 while the medium does not take durable messages.", node.isStorageWell ? 0 : 1, &reply)
+    gauge("durable_waiting", "Durable messages that wait for a hub.", node.waitingToGo, &reply)
+    gauge("durable_here", "Durable messages that wait to be acknowledged.", node.waitingHere, &reply)
+    counter("durable_posted", "Durable messages taken in.", node.counters.posted, &reply)
+    counter("durable_forwarded", "Durable messages that a hub took over.", node.counters.forwarded, &reply)
+    counter("durable_undelivered", "Durable messages given up.", node.counters.undelivered, &reply)
+    counter("durable_duplicates", "Durable messages that came again.", node.counters.duplicates, &reply)
     if let rtt = node.rttMs { scaled("rtt_seconds", "Last heartbeat's round trip.", Int64(clamping: rtt), 3, &reply) }
     if let since = node.linkedSince {
       gauge("link_age_seconds", "Since the link came online.", context.now.since(since) / 1_000, &reply)

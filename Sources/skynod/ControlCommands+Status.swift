@@ -72,6 +72,13 @@ extension ControlCommands {
     reply.field("inbox_capacity", node.inbox.capacity)
     reply.field("outbox_used", node.outboxUsed)
     reply.field("outbox_capacity", Limits.outboxSlots)
+    reply.field("storage", node.isStorageWell ? "ok" : "failed" as StaticString)
+    reply.field("durable_waiting", node.waitingToGo)
+    reply.field("durable_here", node.waitingHere)
+    reply.field("durable_posted", node.counters.posted)
+    reply.field("durable_forwarded", node.counters.forwarded)
+    reply.field("durable_undelivered", node.counters.undelivered)
+    reply.field("durable_duplicates", node.counters.duplicates)
   }
 
   /// Readings are those of the last heartbeat.
