@@ -1,3 +1,5 @@
+import Bounded
+
 /// Where everything is in a dictionary file. `docs/lexicon.md` has the same to the byte.
 ///
 /// All integers are little-endian: every board that the project supports reads them as they are.
@@ -83,7 +85,7 @@ public struct Header: Sendable {
     where file.unsafeLoad(fromByteOffset: i, as: UInt8.self) != Layout.magic.utf8Start[i] { throw .notADictionary }
     guard file.byteCount >= Layout.headerBytes else { throw .truncated }
     guard file.u32(8) == Layout.version else { throw .unknownVersion }
-    var sum = Checksum()
+    var sum = Crc32c()
     sum.add(file.extracting(0..<Layout.checksumOffset))
     sum.add(file.extracting(Layout.sectionTableOffset..<Layout.headerBytes))
     guard sum.value == file.u32(Layout.checksumOffset) else { throw .damagedHeader }
@@ -144,15 +146,25 @@ public struct Header: Sendable {
 }
 
 extension RawSpan {
-  /// Loads for offsets that the caller has shown to be inside.
-  @inline(__always) func u8(_ offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+  // Loads for offsets that the caller has shown to be inside: checked again in debug builds, which run the
+  // tests, and under the fuzzer's address sanitizer.
+  @inline(__always) func u8(_ offset: Int) -> UInt8 {
+    assert(holds(offset, 1))
+    return unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+  }
   @inline(__always) func u16(_ offset: Int) -> UInt16 {
-    UInt16(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    assert(holds(offset, 2))
+    return UInt16(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt16.self))
   }
   @inline(__always) func u32(_ offset: Int) -> UInt32 {
-    UInt32(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    assert(holds(offset, 4))
+    return UInt32(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self))
   }
   @inline(__always) func u64(_ offset: Int) -> UInt64 {
-    UInt64(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    assert(holds(offset, 8))
+    return UInt64(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
+  }
+  @inline(__always) private func holds(_ offset: Int, _ count: Int) -> Bool {
+    offset >= 0 && offset <= byteCount - count
   }
 }

@@ -156,15 +156,15 @@ extension LexiconView {
   /// dictionary and in every subset. Nil when a word cannot be read.
   public func leafChecksum(_ local: Int) -> UInt32? {
     guard leaf(local) != nil else { return nil }
-    var sum = Checksum()
+    var sum = Crc32c()
     var text = WordText()
     let first = local * Layout.leafTokens
     for index in first..<min(first + Layout.leafTokens, tokenCount) {
       let count = read(index, &text)
       guard count > 0, let metadata = metadata(atIndex: index) else { return nil }
       sum.add(UInt8(count))
-      for i in 0..<count { sum.add(text[i]) }
-      sum.add(metadata.raw)
+      sum.add(text.span.extracting(0..<count))
+      sum.add(littleEndian: metadata.raw)
     }
     return sum.value
   }
@@ -172,7 +172,7 @@ extension LexiconView {
   /// Reads the whole file: every section's and every leaf's checksum, that the leaf map and the leaves agree,
   /// and that every word and every point leads back to its token. For files that have just arrived.
   public func verify() throws(LexiconError) {
-    for section in Section.allCases where Checksum.of(bytes(of: section)) != header[section].checksum {
+    for section in Section.allCases where Crc32c.checksum(bytes(of: section)) != header[section].checksum {
       throw .damagedSection
     }
     var previous: UInt16 = 0

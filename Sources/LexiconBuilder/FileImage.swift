@@ -1,3 +1,4 @@
+import Bounded
 import Lexicon
 
 /// A dictionary file, laid out: the same contents give the same bytes.
@@ -45,7 +46,7 @@ public struct FileImage {
     var body: [UInt8] = []
     var table: [UInt8] = []
     for section in sections {
-      let checksum = section.withUnsafeBytes { Checksum.of(RawSpan(_unsafeBytes: $0)) }
+      let checksum = section.withUnsafeBytes { Crc32c.checksum(RawSpan(_unsafeBytes: $0)) }
       let offset = UInt32(Layout.headerBytes + body.count)
       table += little(offset) + little(UInt32(section.count)) + little(checksum) + little(UInt32(0))
       body += section
@@ -56,7 +57,7 @@ public struct FileImage {
     head += little(UInt64(Layout.headerBytes + body.count))
     head += numbers.flatMap { little($0) }
     precondition(head.count == Layout.checksumOffset && table.count == Layout.headerBytes - Layout.sectionTableOffset)
-    let checksum = (head + table).withUnsafeBytes { Checksum.of(RawSpan(_unsafeBytes: $0)) }
+    let checksum = (head + table).withUnsafeBytes { Crc32c.checksum(RawSpan(_unsafeBytes: $0)) }
     return head + little(checksum) + table + body
   }
 
@@ -110,11 +111,11 @@ public struct FileImage {
   }
 
   private static func entry(_ leaf: Leaf, _ table: UInt8) -> [UInt8] {
-    var sum = Checksum()
+    var sum = Crc32c()
     for token in leaf.tokens {
       sum.add(UInt8(token.word.count))
-      for byte in token.word { sum.add(byte) }
-      sum.add(token.metadata.raw)
+      sum.add(token.word.span.bytes)
+      sum.add(littleEndian: token.metadata.raw)
     }
     return little(leaf.number) + [leaf.locale, table] + little(leaf.version) + little(sum.value) + little(UInt32(0))
   }

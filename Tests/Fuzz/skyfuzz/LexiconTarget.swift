@@ -11,7 +11,7 @@ extension FuzzTarget {
       var file = bytes.array
       if file.count >= Layout.headerBytes {
         for (at, value) in [(16, UInt32(file.count)), (Layout.checksumOffset, 0)] { store(value, &file, at) }
-        var sum = Checksum()
+        var sum = Crc32c()
         for i in 0..<Layout.headerBytes where i < Layout.checksumOffset || i >= Layout.sectionTableOffset {
           sum.add(file[i])
         }
