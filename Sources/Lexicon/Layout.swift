@@ -5,23 +5,29 @@ import Bounded
 /// All integers are little-endian: every board that the project supports reads them as they are.
 public enum Layout {
   public static let magic: StaticString = "SKYLEX1\n"
-  public static let version: UInt32 = 1
+  public static let version: UInt32 = 2
   public static let headerBytes = 256
   public static let checksumOffset = 60
   public static let sectionTableOffset = 64
   public static let sectionEntryBytes = 16
-  /// Sections start at multiples of this.
-  public static let alignment = 8
+  /// Sections start at multiples of this, a cache line.
+  public static let alignment = 64
 
   /// The ids below are the 256 bytes; they are in every dictionary without being stored.
   public static let byteIds = 256
   public static let leafTokens = 256
   public static let blockTokens = 16
   public static let wordBytesMaximum = 63
+  /// The commonest tokens have their words in places of their own, in front of the other strings: the word,
+  /// zeros, and its length in the last byte; 0 where a word is too long for that.
+  public static let commonPlaceBytes = 16
+  public static let commonWordBytesMaximum = 15
   /// Most codes that one word can be compressed to: every byte escaped.
   public static let codesMaximum = 126
   public static let escape: UInt8 = 255
-  public static let symbolsMaximum = 255
+  /// The code of the empty symbol: never stored, what a reader puts behind a word's codes.
+  public static let filler: UInt8 = 254
+  public static let symbolsMaximum = 254
   public static let symbolBytes = 8
   /// A table of symbols: 256 lengths, then 256 times 8 bytes.
   public static let symbolTableBytes = 256 + 256 * 8
@@ -68,8 +74,8 @@ public struct Header: Sendable {
   public let slotCount: UInt32
   public let bucketCount: UInt32
   public let seed: UInt32
-  /// Tokens with a lower index are stored as they are, the others compressed.
-  public let rawCount: UInt32
+  /// Tokens with a lower index have a place of 16 bytes.
+  public let commonCount: UInt32
   /// Leaves of the whole id space, the bytes' leaf included.
   public let leafSpace: UInt32
   /// Leaves in this file.
@@ -97,7 +103,7 @@ public struct Header: Sendable {
     slotCount = file.u32(28)
     bucketCount = file.u32(32)
     seed = file.u32(36)
-    rawCount = file.u32(40)
+    commonCount = file.u32(40)
     leafSpace = file.u32(44)
     leafCount = file.u32(48)
     generation = file.u32(52)
@@ -118,7 +124,7 @@ public struct Header: Sendable {
   private func isPossible() -> Bool {
     guard tokenCount >= 1, Int(tokenCount) <= Layout.tokensMaximum, slotCount >= tokenCount,
       slotCount <= 2 * UInt32(Layout.tokensMaximum), bucketCount >= 1, bucketCount <= slotCount,
-      rawCount <= tokenCount, rawCount == tokenCount || Int(rawCount) % Layout.blockTokens == 0,
+      commonCount <= tokenCount,
       leafSpace >= 2, Int(leafSpace) <= Layout.leavesMaximum, leafCount < leafSpace,
       slotBytes == 4 || (slotBytes == 3 && Int(tokenCount) <= Layout.smallTokensMaximum),
       leafCount == (tokenCount + 255) / 256
@@ -130,8 +136,9 @@ public struct Header: Sendable {
       has(.leaves, UInt32(Layout.leafEntryBytes) * leafCount), has(.metadata, 4 * tokenCount),
       has(.points, indexBytes * tokenCount),
       symbolTables <= UInt32(Layout.symbolTablesMaximum),
-      has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)), (symbolTables == 0) == (rawCount == tokenCount),
-      self[.strings].sizeBytes >= UInt32(Layout.stringPadding), self[.strings].sizeBytes < Layout.wideBlock
+      has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)),
+      self[.strings].sizeBytes >= UInt32(Layout.commonPlaceBytes) * commonCount + UInt32(Layout.stringPadding),
+      self[.strings].sizeBytes < Layout.wideBlock
     else { return false }
     for i in 0..<sections.count {
       let entry = sections[i]

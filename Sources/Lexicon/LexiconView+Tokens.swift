@@ -6,16 +6,25 @@ extension LexiconView {
   /// The id of a word: canonical form, so NFC and lower case. A single byte that is no word of the file has
   /// its own id.
   public func id(of word: RawSpan) -> UInt32? {
-    let index = index(of: word)
+    id(of: 0..<word.byteCount, in: word)
+  }
+
+  /// The id of the word at a place of a text, which must be inside: what `id(of:)` would find, and faster when
+  /// 16 bytes of the text are behind the word's first.
+  public func id(of place: Range<Int>, in text: RawSpan) -> UInt32? {
+    precondition(place.lowerBound >= 0 && place.upperBound <= text.byteCount)
+    let count = place.upperBound &- place.lowerBound
+    // One comparison for both ends: no word is empty.
+    guard UInt(bitPattern: count &- 1) < UInt(WordKey.bytesMaximum) else {
+      return id(atIndex: index(ofLong: text.extracting(place)))
+    }
+    let index = index(of: WordKey(text, place.lowerBound, count))
     if index >= 0 { return id(atIndex: index) }
-    return word.byteCount == 1 ? UInt32(word.u8(0)) : nil
+    return count == 1 ? UInt32(text.u8(place.lowerBound)) : nil
   }
 
   /// The id of a word of at most 16 bytes.
-  public func id(of key: WordKey) -> UInt32? {
-    let index = index(of: key)
-    return index < 0 ? nil : id(atIndex: index)
-  }
+  public func id(of key: WordKey) -> UInt32? { id(atIndex: index(of: key)) }
 
   /// Writes the canonical form; nil when the file does not hold the id.
   public func word(_ id: UInt32, into text: inout WordText) -> Int? {
@@ -23,9 +32,7 @@ extension LexiconView {
       text[0] = UInt8(id)
       return 1
     }
-    let index = index(ofId: id)
-    guard index >= 0 else { return nil }
-    let count = read(index, &text)
+    let count = text.withUnsafeMutableBytes { read(index(ofId: id), $0) }
     return count > 0 ? count : nil
   }
 
@@ -186,8 +193,8 @@ extension LexiconView {
     var text = WordText()
     for index in 0..<tokenCount {
       let count = read(index, &text)
-      guard count > 0, self.index(of: text.span.extracting(0..<count)) == index,
-        let id = id(atIndex: index), let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
+      guard count > 0, let id = id(atIndex: index), self.id(of: 0..<count, in: text.span) == id,
+        let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
       else { throw .damagedLeaf }
     }
   }

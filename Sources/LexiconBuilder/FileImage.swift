@@ -5,19 +5,19 @@ import Lexicon
 public struct FileImage {
   public let bytes: [UInt8]
 
-  /// Words that are stored as they are, because they are looked up most: about 3 bytes more each, and half the
-  /// time.
-  public static let rawTokens = 4_096
+  /// One token in so many has a place of its own: 12 bytes more each, for two thirds of what is looked up.
+  public static let tokensForACommonOne = 32
 
-  public init(_ contents: Contents, rawTokens: Int = FileImage.rawTokens) throws(BuildError) {
+  /// `commonTokens` of the first tokens get such a place.
+  public init(_ contents: Contents, commonTokens: Int? = nil) throws(BuildError) {
     let tokens = contents.leaves.flatMap(\.tokens)
     let words = tokens.map(\.word)
     guard !words.isEmpty, words.count <= Layout.tokensMaximum else { throw BuildError("1 to 1,048,576 tokens") }
     let isSmall = words.count <= Layout.smallTokensMaximum
     let hash = try PerfectHash(words)
-    let rawCount = words.count <= rawTokens ? words.count : rawTokens / Layout.blockTokens * Layout.blockTokens
-    let symbols = SymbolTables(contents, rawCount: rawCount)
-    let (strings, offsets) = Self.strings(words, rawCount, symbols)
+    let commonCount = min(words.count, commonTokens ?? words.count / Self.tokensForACommonOne)
+    let symbols = SymbolTables(contents)
+    let (strings, offsets) = Self.strings(words, commonCount, symbols)
     var sections = [[UInt8]](repeating: [], count: Section.allCases.count)
     func set(_ section: Section, _ bytes: [UInt8]) { sections[section.rawValue] = bytes }
     set(.pilots, hash.pilots.flatMap { Self.little($0) })
@@ -36,7 +36,7 @@ public struct FileImage {
     set(.locales, try Self.table(contents.locales.map { [0] + $0.utf8 }))
     set(.about, Array(contents.about.utf8))
     let numbers = [
-      words.count, hash.slots.count, hash.pilots.count, Int(hash.seed), rawCount, contents.leafSpace,
+      words.count, hash.slots.count, hash.pilots.count, Int(hash.seed), commonCount, contents.leafSpace,
       contents.leaves.count, Int(contents.generation), isSmall ? 3 : 4,
     ]
     bytes = Self.assemble(numbers.map { UInt32($0) }, sections)
@@ -61,15 +61,21 @@ public struct FileImage {
     return head + little(checksum) + table + body
   }
 
-  /// Blocks of 16: their lengths, half a byte each or, where one needs more, a byte each; then their bytes.
+  /// The common words' places. Then blocks of 16: their lengths, half a byte each or, where one needs more, a
+  /// byte each; then their codes. A word that has a place has none.
   private static func strings(
-    _ words: [[UInt8]], _ rawCount: Int, _ symbols: SymbolTables
+    _ words: [[UInt8]], _ commonCount: Int, _ symbols: SymbolTables
   ) -> (strings: [UInt8], offsets: [UInt32]) {
+    func hasPlace(_ i: Int) -> Bool { i < commonCount && words[i].count <= Layout.commonWordBytesMaximum }
     var strings: [UInt8] = []
+    for i in 0..<commonCount {
+      let word = hasPlace(i) ? words[i] : []
+      strings += word + [UInt8](repeating: 0, count: Layout.commonWordBytesMaximum - word.count) + [UInt8(word.count)]
+    }
     var offsets: [UInt32] = []
     for first in stride(from: 0, to: words.count, by: Layout.blockTokens) {
       var stored = (first..<min(first + Layout.blockTokens, words.count)).map { i in
-        i < rawCount ? words[i] : symbols.compress(words[i], atIndex: i)
+        hasPlace(i) ? [] : symbols.compress(words[i], atIndex: i)
       }
       while stored.count < Layout.blockTokens { stored.append([]) }
       let isWide = stored.contains { $0.count > 15 }

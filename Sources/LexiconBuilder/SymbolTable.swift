@@ -9,17 +9,15 @@ struct SymbolTables {
   /// A table pays for its 2.3 kB from about here on.
   private static let leavesMinimum = 16
 
-  init(_ contents: Contents, rawCount: Int) {
+  init(_ contents: Contents) {
     tableOfLeaf = [Int](repeating: 0, count: contents.leaves.count)
-    let compressed = contents.leaves.indices.filter { ($0 + 1) * Layout.leafTokens > rawCount }
-    guard rawCount < contents.tokenCount else { return }
-    let byLocale = Dictionary(grouping: compressed) { Int(contents.leaves[$0].locale) }
+    let byLocale = Dictionary(grouping: contents.leaves.indices) { Int(contents.leaves[$0].locale) }
     let own = byLocale.filter { $0.value.count >= Self.leavesMinimum }
       .sorted { $0.value.count != $1.value.count ? $0.value.count > $1.value.count : $0.key < $1.key }
       .prefix(Layout.symbolTablesMaximum - 1)
     var groups = own.map(\.value)
     let taken = Set(own.map(\.key))
-    let rest = compressed.filter { !taken.contains(Int(contents.leaves[$0].locale)) }
+    let rest = contents.leaves.indices.filter { !taken.contains(Int(contents.leaves[$0].locale)) }
     if !rest.isEmpty { groups.append(rest) }
     for (number, group) in groups.enumerated() {
       for leaf in group { tableOfLeaf[leaf] = number }
