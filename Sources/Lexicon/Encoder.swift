@@ -157,7 +157,8 @@ public struct Encoder: ~Escapable {
     _ word: borrowing ScannedWord, _ input: RawSpan, _ hasSpace: Bool, _ writer: inout StreamWriter
   ) -> Bool {
     guard let style = word.style else { return false }
-    guard let id = lexicon.id(of: 0..<word.count, in: word.text) else { return false }
+    let index = lexicon.index(of: 0..<word.count, in: word.text)
+    guard let id = lexicon.id(atIndex: index) else { return false }
     writer.flush(input)
     writer.word(id, style, hasSpace)
     return true

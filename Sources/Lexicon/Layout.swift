@@ -25,13 +25,13 @@ public enum Layout {
   /// Most codes that one word can be compressed to: every byte escaped.
   public static let codesMaximum = 126
   public static let escape: UInt8 = 255
-  /// The code of the empty symbol: never stored, what a reader puts behind a word's codes.
-  public static let filler: UInt8 = 254
+  /// Code 0 is the empty symbol: never stored, what a reader has behind a word's codes.
+  public static let firstSymbol = 1
   public static let symbolsMaximum = 254
   public static let symbolBytes = 8
   /// A table of symbols: 256 lengths, then 256 times 8 bytes.
   public static let symbolTableBytes = 256 + 256 * 8
-  /// A leaf names its table: languages compress best by their own.
+  /// A block names its table: languages compress best by their own. A power of two.
   public static let symbolTablesMaximum = 16
   /// A reader may load this much behind the last string.
   public static let stringPadding = 16
@@ -39,7 +39,10 @@ public enum Layout {
   public static let leafEntryBytes = 16
   /// In the leaf map: this leaf is not in the file.
   public static let absentLeaf: UInt16 = 0xFFFF
-  /// Set in a block's offset when its lengths take a byte each, not half a byte.
+  /// What there is of a block: its offset in the lowest bits, then 4 bits for its table.
+  public static let blockOffsetBits: UInt32 = 27
+  public static let blockOffsetMask: UInt32 = 1 << 27 - 1
+  /// And this, when its lengths take a byte each, not half a byte.
   public static let wideBlock: UInt32 = 0x8000_0000
 
   /// The largest index, and so the most tokens, that a slot of 3 bytes (with 8 bits of fingerprint) and of
@@ -138,7 +141,7 @@ public struct Header: Sendable {
       symbolTables <= UInt32(Layout.symbolTablesMaximum),
       has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)),
       self[.strings].sizeBytes >= UInt32(Layout.commonPlaceBytes) * commonCount + UInt32(Layout.stringPadding),
-      self[.strings].sizeBytes < Layout.wideBlock
+      self[.strings].sizeBytes <= Layout.blockOffsetMask
     else { return false }
     for i in 0..<sections.count {
       let entry = sections[i]

@@ -13,14 +13,9 @@ extension LexiconView {
   /// 16 bytes of the text are behind the word's first.
   public func id(of place: Range<Int>, in text: RawSpan) -> UInt32? {
     precondition(place.lowerBound >= 0 && place.upperBound <= text.byteCount)
-    let count = place.upperBound &- place.lowerBound
-    // One comparison for both ends: no word is empty.
-    guard UInt(bitPattern: count &- 1) < UInt(WordKey.bytesMaximum) else {
-      return id(atIndex: index(ofLong: text.extracting(place)))
-    }
-    let index = index(of: WordKey(text, place.lowerBound, count))
+    let index = index(of: place, in: text)
     if index >= 0 { return id(atIndex: index) }
-    return count == 1 ? UInt32(text.u8(place.lowerBound)) : nil
+    return place.upperBound &- place.lowerBound == 1 ? UInt32(text.u8(place.lowerBound)) : nil
   }
 
   /// The id of a word of at most 16 bytes.

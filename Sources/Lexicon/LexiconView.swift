@@ -54,10 +54,16 @@ public struct LexiconView: ~Escapable {
       let last = key.high | UInt64(truncatingIfNeeded: key.count) &<< 56
       if file.u64(place) == key.low, file.u64(place &+ 8) == last { return index }
     }
-    var at = 0
-    let length = locate(index, &at)
-    let table = symbolTable(index)
-    return length > 0 && table >= 0 && Self.expands(file, at, length, table, to: key) ? index : -1
+    let codes = codes(index)
+    return codes.count > 0 && Self.expands(file, codes, to: key) ? index : -1
+  }
+
+  /// The index of the word at a place that is inside the text, or -1.
+  @inline(__always) func index(of place: Range<Int>, in text: RawSpan) -> Int {
+    let count = place.upperBound &- place.lowerBound
+    // One comparison for both ends: no word is empty.
+    let isShort = UInt(bitPattern: count &- 1) < UInt(WordKey.bytesMaximum)
+    return isShort ? index(of: WordKey(text, place.lowerBound, count)) : index(ofLong: text.extracting(place))
   }
 
   /// The index of a longer word, or -1.
@@ -75,13 +81,13 @@ public struct LexiconView: ~Escapable {
 
   /// Whether compressed codes make this word.
   @inline(never) private static func expands(
-    _ file: RawSpan, _ at: Int, _ length: Int, _ symbols: Int, to key: WordKey
+    _ file: RawSpan, _ codes: Codes, to key: WordKey
   ) -> Bool {
     withUnsafeTemporaryAllocation(byteCount: WordText.capacity, alignment: 16) { room in
       let text = room.baseAddress!
       text.storeBytes(of: 0, as: UInt64.self)
       text.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
-      return expand(file, at, length, symbols, text) == key.count && text.load(as: UInt64.self) == key.low
+      return expand(file, codes, text) == key.count && text.load(as: UInt64.self) == key.low
         && text.load(fromByteOffset: 8, as: UInt64.self) == key.high
     }
   }
@@ -107,32 +113,45 @@ public struct LexiconView: ~Escapable {
 
   // MARK: index to word
 
-  /// Where the stored bytes of a token are, and their number; 0 when the file is damaged there.
-  /// Behind them at least 16 more bytes are readable.
-  @inline(__always) func locate(_ index: Int, _ at: inout Int) -> Int {
-    let offset = file.u32(blocks &+ 4 &* (index &>> 4))
-    let inside = Int(truncatingIfNeeded: offset & ~Layout.wideBlock)
-    // Compared before it is added: on 32 bits the sum of two such numbers can overflow. The section has at
-    // least the padding's 16 bytes.
-    guard inside <= stringsEnd &- strings &- 16 else { return 0 }
-    let block = strings &+ inside
-    guard offset < Layout.wideBlock else { return Self.locateWide(file, block, index & 15, stringsEnd, &at) }
-    let shift = UInt64(truncatingIfNeeded: 4 &* (index & 15))
-    let lengths = file.u64(block)
-    let length = Int(truncatingIfNeeded: (lengths &>> shift) & 15)
-    let before = lengths & ((1 &<< shift) &- 1)
-    let pairs = (before & 0x0F0F_0F0F_0F0F_0F0F) &+ ((before &>> 4) & 0x0F0F_0F0F_0F0F_0F0F)
-    at = block &+ 8 &+ Int(truncatingIfNeeded: (pairs &* 0x0101_0101_0101_0101) &>> 56)
-    return at <= stringsEnd &- Layout.stringPadding &- length ? length : 0
+  /// A compressed word in the file. Invariant: behind its codes at least 16 more bytes are readable.
+  struct Codes {
+    /// Where they are.
+    let at: Int
+    /// 0 when the file is damaged there: then nothing may be read.
+    let count: Int
+    /// Where their symbols are.
+    let symbols: Int
   }
 
-  @inline(never) private static func locateWide(
-    _ file: RawSpan, _ block: Int, _ place: Int, _ stringsEnd: Int, _ at: inout Int
-  ) -> Int {
-    at = block &+ 16
+  /// Where the codes of a token are.
+  @inline(__always) func codes(_ index: Int) -> Codes {
+    let entry = file.u32(blocks &+ 4 &* (index &>> 4))
+    let table = Int(truncatingIfNeeded: entry &>> Layout.blockOffsetBits) & (Layout.symbolTablesMaximum &- 1)
+    let inside = Int(truncatingIfNeeded: entry & Layout.blockOffsetMask)
+    // Compared before it is added: on 32 bits the sum could overflow. The section has at least the padding's
+    // 16 bytes.
+    guard inside <= stringsEnd &- strings &- 16, table < symbolTables else {
+      return Codes(at: 0, count: 0, symbols: 0)
+    }
+    let block = strings &+ inside
+    let symbols = symbols &+ Layout.symbolTableBytes &* table
+    guard entry < Layout.wideBlock else { return Self.wideCodes(file, block, index & 15, stringsEnd, symbols) }
+    let shift = UInt64(truncatingIfNeeded: 4 &* (index & 15))
+    let lengths = file.u64(block)
+    let count = Int(truncatingIfNeeded: (lengths &>> shift) & 15)
+    let before = lengths & ((1 &<< shift) &- 1)
+    let pairs = (before & 0x0F0F_0F0F_0F0F_0F0F) &+ ((before &>> 4) & 0x0F0F_0F0F_0F0F_0F0F)
+    let at = block &+ 8 &+ Int(truncatingIfNeeded: (pairs &* 0x0101_0101_0101_0101) &>> 56)
+    return Codes(at: at, count: at <= stringsEnd &- Layout.stringPadding &- count ? count : 0, symbols: symbols)
+  }
+
+  @inline(never) private static func wideCodes(
+    _ file: RawSpan, _ block: Int, _ place: Int, _ stringsEnd: Int, _ symbols: Int
+  ) -> Codes {
+    var at = block &+ 16
     for i in 0..<place { at &+= Int(file.u8(block &+ i)) }
-    let length = Int(file.u8(block &+ place))
-    return at <= stringsEnd &- Layout.stringPadding &- length ? length : 0
+    let count = Int(file.u8(block &+ place))
+    return Codes(at: at, count: at <= stringsEnd &- Layout.stringPadding &- count ? count : 0, symbols: symbols)
   }
 
   /// Writes the word with this index to `out`, which has at least `WordText.capacity` bytes. Returns its
@@ -153,17 +172,8 @@ public struct LexiconView: ~Escapable {
   }
 
   @inline(never) private func readCompressed(_ index: Int, _ out: UnsafeMutableRawPointer) -> Int {
-    var at = 0
-    let length = locate(index, &at)
-    let table = symbolTable(index)
-    // Length 0 also says that the place is outside: nothing may be read there.
-    return length > 0 && table >= 0 ? Self.expand(file, at, length, table, out) : 0
-  }
-
-  /// Where the symbols of a compressed token's leaf are; -1 when the leaf names a table that is not there.
-  @inline(__always) private func symbolTable(_ index: Int) -> Int {
-    let number = Int(file.u8(leaves &+ Layout.leafEntryBytes &* (index &>> 8) &+ 3))
-    return number < symbolTables ? symbols &+ Layout.symbolTableBytes &* number : -1
+    let codes = codes(index)
+    return codes.count > 0 ? Self.expand(file, codes, out) : 0
   }
 
   func read(_ index: Int, _ text: inout WordText) -> Int {
@@ -175,35 +185,36 @@ public struct LexiconView: ~Escapable {
   /// Most words have at most eight codes and no escape. Eight are expanded then, whatever their number: a
   /// branch that depends on it would be foreseen wrongly every other time, and that costs more.
   @inline(__always) private static func expand(
-    _ file: RawSpan, _ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer
+    _ file: RawSpan, _ word: Codes, _ out: UnsafeMutableRawPointer
   ) -> Int {
-    let kept = WordKey.mask(length)
-    // Behind the word's codes those that stand for nothing.
-    var codes = file.u64(at) & kept | fillers & ~kept
-    guard length <= 8, !hasEscape(codes) else { return expandSlowly(file, at, length, symbols, out) }
+    guard word.count <= 8 else { return expandSlowly(file, word, out) }
+    // Behind the word's codes those of the empty symbol.
+    let unused = UInt64(truncatingIfNeeded: 64 &- 8 &* word.count)
+    var codes = (file.u64(word.at) &<< unused) &>> unused
+    guard !hasEscape(codes) else { return expandSlowly(file, word, out) }
     var done = 0
     for _ in 0..<8 {
       let code = Int(truncatingIfNeeded: codes & 0xFF)
       codes &>>= 8
-      out.storeBytes(of: file.u64(symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
-      done &+= Int(file.u8(symbols &+ code) & 15)
+      out.storeBytes(of: file.u64(word.symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
+      done &+= Int(file.u8(word.symbols &+ code) & 15)
     }
     return done <= Layout.wordBytesMaximum ? done : 0
   }
 
   @inline(never) private static func expandSlowly(
-    _ file: RawSpan, _ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer
+    _ file: RawSpan, _ word: Codes, _ out: UnsafeMutableRawPointer
   ) -> Int {
     var done = 0
-    var from = at
-    let end = at &+ length
+    var from = word.at
+    let end = word.at &+ word.count
     while from < end {
       let code = Int(file.u8(from))
       from &+= 1
       guard done <= Layout.wordBytesMaximum else { return 0 }
       if code != Int(Layout.escape) {
-        out.storeBytes(of: file.u64(symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
-        done &+= Int(file.u8(symbols &+ code) & 15)
+        out.storeBytes(of: file.u64(word.symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
+        done &+= Int(file.u8(word.symbols &+ code) & 15)
       } else {
         // A lone escape at the end takes a byte of what follows: inside the file, and no word is like that.
         out.storeBytes(of: UInt64(file.u8(from)), toByteOffset: done, as: UInt64.self)
@@ -213,8 +224,6 @@ public struct LexiconView: ~Escapable {
     }
     return done <= Layout.wordBytesMaximum ? done : 0
   }
-
-  private static let fillers = 0x0101_0101_0101_0101 &* UInt64(Layout.filler)
 
   /// Whether one of eight codes is the escape: whether a byte of the complement is zero.
   @inline(__always) private static func hasEscape(_ codes: UInt64) -> Bool {

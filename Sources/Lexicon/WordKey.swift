@@ -18,8 +18,11 @@ public struct WordKey: Equatable, Sendable {
   @inline(__always) init(_ span: RawSpan, _ offset: Int, _ count: Int) {
     self.count = count
     if offset <= span.byteCount &- Self.bytesMaximum {
-      low = span.u64(offset) & Self.mask(count)
-      high = span.u64(offset &+ 8) & Self.mask(count &- 8)
+      // Half the bits that each half does not use: shifted by in two steps, as 64 is no shift.
+      let low = UInt64(truncatingIfNeeded: max(0, 32 &- 4 &* count))
+      let high = UInt64(truncatingIfNeeded: min(32, 64 &- 4 &* count))
+      self.low = span.u64(offset) & (~0 &>> low) &>> low
+      self.high = span.u64(offset &+ 8) & (~0 &>> high) &>> high
     } else if count >= 4 {
       // Four groups of four bytes, each from its place or, where that is too near the end, from the last four:
       // a branch for each length would be foreseen wrongly.
@@ -44,9 +47,9 @@ public struct WordKey: Equatable, Sendable {
     }
   }
 
-  /// The lowest `count` bytes of eight; all of them from 8 on, none below 1. In two steps, as 64 is no shift.
+  /// The lowest `count` bytes of eight, 0 to 8. In two steps, as 64 is no shift.
   @inline(__always) static func mask(_ count: Int) -> UInt64 {
-    let half = UInt64(truncatingIfNeeded: 4 &* (8 &- max(0, min(8, count))))
+    let half = UInt64(truncatingIfNeeded: 4 &* (8 &- count))
     return (~0 &>> half) &>> half
   }
 

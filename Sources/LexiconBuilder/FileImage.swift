@@ -26,7 +26,7 @@ public struct FileImage {
     set(.strings, strings)
     set(.symbols, symbols.tables.flatMap(\.section))
     set(.leafMap, Self.leafMap(contents))
-    set(.leaves, zip(contents.leaves, symbols.tableOfLeaf).flatMap { Self.entry($0, UInt8($1)) })
+    set(.leaves, contents.leaves.flatMap { Self.entry($0) })
     set(.metadata, tokens.flatMap { Self.little($0.metadata.raw) })
     set(.points, Self.points(tokens, isSmall))
     let sectors = contents.sectors.map { sector in
@@ -79,7 +79,8 @@ public struct FileImage {
       }
       while stored.count < Layout.blockTokens { stored.append([]) }
       let isWide = stored.contains { $0.count > 15 }
-      offsets.append(UInt32(strings.count) | (isWide ? Layout.wideBlock : 0))
+      let table = UInt32(symbols.tableOfLeaf[first / Layout.leafTokens]) << Layout.blockOffsetBits
+      offsets.append(UInt32(strings.count) | table | (isWide ? Layout.wideBlock : 0))
       if isWide {
         strings += stored.map { UInt8($0.count) }
       } else {
@@ -116,14 +117,14 @@ public struct FileImage {
     return map.flatMap { little($0) }
   }
 
-  private static func entry(_ leaf: Leaf, _ table: UInt8) -> [UInt8] {
+  private static func entry(_ leaf: Leaf) -> [UInt8] {
     var sum = Crc32c()
     for token in leaf.tokens {
       sum.add(UInt8(token.word.count))
       sum.add(token.word.span.bytes)
       sum.add(littleEndian: token.metadata.raw)
     }
-    return little(leaf.number) + [leaf.locale, table] + little(leaf.version) + little(sum.value) + little(UInt32(0))
+    return little(leaf.number) + [leaf.locale, 0] + little(leaf.version) + little(sum.value) + little(UInt32(0))
   }
 
   /// The tokens' indices in the order of band and slot.

@@ -71,7 +71,7 @@ struct SymbolTable {
         symbol = Symbol(bits: UInt64(codes[i + 1]), count: 1)
         i += 2
       } else {
-        symbol = symbols[Int(codes[i])]
+        symbol = symbols[Int(codes[i]) - Layout.firstSymbol]
         i += 1
       }
       gains[symbol, default: 0] += 1
@@ -109,7 +109,7 @@ struct SymbolTable {
         codes += [Layout.escape, word[i]]
         i += 1
       } else {
-        codes.append(UInt8(choice[i]))
+        codes.append(UInt8(Layout.firstSymbol + choice[i]))
         i += symbols[choice[i]].count
       }
     }
@@ -119,7 +119,8 @@ struct SymbolTable {
   /// The section of the file: 256 lengths, then 256 times 8 bytes.
   var section: [UInt8] {
     var bytes = [UInt8](repeating: 0, count: Layout.symbolTableBytes)
-    for (code, symbol) in symbols.enumerated() {
+    for (number, symbol) in symbols.enumerated() {
+      let code = Layout.firstSymbol + number
       bytes[code] = UInt8(symbol.count)
       for j in 0..<Layout.symbolBytes { bytes[256 + 8 * code + j] = UInt8(truncatingIfNeeded: symbol.bits >> (8 * j)) }
     }

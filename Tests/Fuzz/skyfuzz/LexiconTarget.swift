@@ -59,7 +59,8 @@ extension FuzzTarget {
     let lines = words.enumerated().map {
       "\($1)\tnoun.\($0 % 2 == 0 ? "act" : "food")\t3\t\($0 % 3 == 0 ? "de" : "en")\n"
     }
-    return try! FileImage(Contents(WordList(parsing: Array(lines.joined().utf8)), generation: 3), commonTokens: common).bytes
+    return try! FileImage(Contents(WordList(parsing: Array(lines.joined().utf8)), generation: 3), commonTokens: common)
+      .bytes
   }
   private static let small = file(common: 8)
   private static let common = file(common: 4_096)
