@@ -94,18 +94,18 @@ extension LexiconView {
   fileprivate func decodeCommon(
     _ reader: inout StreamReader, _ start: UnsafeMutableRawPointer, _ stop: UnsafeMutableRawPointer
   ) throws(LexiconError) -> UnsafeMutableRawPointer {
-    var stream = reader
+    var items = reader
     var out = start
-    while stream.isFarFromEnd, out <= stop {
-      if let id = stream.nextShortWord() {
+    while items.isFarFromEnd, out <= stop {
+      if let id = items.nextShortWord() {
         out.storeBytes(of: 0x20, as: UInt8.self)
         let count = read(index(ofId: id), out + 1)
         guard count > 0 else { throw .unknownToken }
         out += 1 &+ count
-      } else if let mark = stream.nextMark() {
+      } else if let mark = items.nextMark() {
         out.storeBytes(of: mark, as: UInt8.self)
         out += 1
-      } else if let word = stream.nextLongWord() {
+      } else if let word = items.nextLongWord() {
         out.storeBytes(of: 0x20, as: UInt8.self)
         out += word.spaces
         let count = read(index(ofId: word.id), out)
@@ -113,21 +113,28 @@ extension LexiconView {
         if word.style != .lower { CaseFold.apply(word.style, out.assumingMemoryBound(to: UInt8.self), count) }
         out += count
       } else {
-        var bytes: UInt64 = 0
-        var spaces = 0
-        var count = stream.nextShortLiteral(&bytes, &spaces)
+        out.storeBytes(of: 0x20, as: UInt8.self)
+        var (at, spaces, digits) = (0, 0, UInt16(0))
+        var count = items.nextShortLiteral(&at, &spaces)
         if count > 0 {
-          out.storeBytes(of: 0x20, as: UInt8.self)
-          out.storeBytes(of: bytes.littleEndian, toByteOffset: spaces, as: UInt64.self)
+          out += spaces
+          out.storeBytes(of: items.stream.u64(at).littleEndian, as: UInt64.self)
+          out.storeBytes(of: items.stream.u64(at &+ 8).littleEndian, toByteOffset: 8, as: UInt64.self)
         } else {
-          count = stream.nextSpaces()
-          guard count > 0 else { break }
-          out.storeBytes(of: 0x2020_2020_2020_2020, as: UInt64.self)
+          count = items.nextFewDigits(&digits, &spaces)
+          if count > 0 {
+            out += spaces
+            out.storeBytes(of: digits.littleEndian, as: UInt16.self)
+          } else {
+            count = items.nextSpaces()
+            guard count > 0 else { break }
+            out.storeBytes(of: 0x2020_2020_2020_2020, as: UInt64.self)
+          }
         }
-        out += spaces &+ count
+        out += count
       }
     }
-    reader = stream
+    reader = items
     return out
   }
 }

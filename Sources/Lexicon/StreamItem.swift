@@ -116,8 +116,8 @@ public struct StreamReader: ~Escapable {
 
   // MARK: what most of a text is
 
-  /// As many bytes of the stream as each of these looks at.
-  static let ahead = 9
+  /// As many bytes of the stream as each of these looks at: a literal of 16 bytes.
+  static let ahead = 18
   @inline(__always) var isFarFromEnd: Bool { offset <= stream.byteCount &- Self.ahead }
 
   /// The id, when the next item is a word in lower case behind a space that takes two bytes; else nothing
@@ -155,15 +155,34 @@ public struct StreamReader: ~Escapable {
     return Int(lead & 7) &+ 1
   }
 
-  /// The number of bytes, 1 to 7, when the next item is so short a literal; else 0, and nothing happens.
-  @inline(__always) mutating func nextShortLiteral(_ bytes: inout UInt64, _ spaces: inout Int) -> Int {
+  /// Where the next item's bytes are, when it is a literal of at most 16, and their number; else 0, and nothing
+  /// happens.
+  @inline(__always) mutating func nextShortLiteral(_ at: inout Int, _ spaces: inout Int) -> Int {
     let lead = stream.u8(offset)
-    guard lead >= StreamCode.literal, lead & 7 != 7 else { return 0 }
-    let count = Int(lead & 7) &+ 1
-    bytes = stream.u64(offset &+ 1)
+    guard lead >= StreamCode.literal else { return 0 }
+    var count = Int(lead & 7) &+ 1
+    at = offset &+ 1
+    if count == 8 {
+      count = Int(stream.u8(at)) &+ 8
+      guard count <= 16 else { return 0 }
+      at &+= 1
+    }
     spaces = Int(lead &>> 3) & 1
-    offset &+= 1 &+ count
+    offset = at &+ count
     return count
+  }
+
+  /// One or two digits as they are written, the first in the lowest byte, and their number, when that is the
+  /// next item; else 0, and nothing happens.
+  @inline(__always) mutating func nextFewDigits(_ text: inout UInt16, _ spaces: inout Int) -> Int {
+    let lead = stream.u8(offset)
+    let value = UInt16(stream.u8(offset &+ 1))
+    guard lead & 0xFE == StreamCode.digits, value < 110 else { return 0 }
+    spaces = Int(lead & 1)
+    offset &+= 2
+    let isPair = value < 100
+    text = 0x3030 &+ (isPair ? value / 10 | (value % 10) &<< 8 : value &- 100)
+    return isPair ? 2 : 1
   }
 
   /// `10 cc s ppp`: case, space, and the upper bits of 19; case 3 says that the case is in the next byte.
