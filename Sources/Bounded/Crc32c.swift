@@ -1,6 +1,6 @@
 /// CRC-32C (Castagnoli, RFC 3720 appendix B.4), slicing by eight; at once, or piece by piece.
 ///
-/// Its tables are 8 KiB for the whole program, made at the first use: the only allocation. Not a defence
+/// Its tables are 8 KiB for the whole program, filled at the first use; nothing is allocated. Not a defence
 /// against forgery by who knows the seed.
 public struct Crc32c: Sendable {
   private var state: UInt32
@@ -11,23 +11,23 @@ public struct Crc32c: Sendable {
   public var value: UInt32 { ~state }
 
   public mutating func add(_ bytes: UnsafeRawPointer, _ count: Int) {
-    let tables = Crc32c.tables
+    let tables = Crc32c.tables.span
     var value = state
     var at = bytes
     var left = count
+    // What the index is made of keeps it below 8 * 256.
+    func entry(_ table: UInt32, _ byte: UInt32) -> UInt32 { tables[unchecked: Int(table << 8 | byte & 0xFF)] }
     while left >= 8 {
       let low = UInt32(littleEndian: at.loadUnaligned(as: UInt32.self)) ^ value
       let high = UInt32(littleEndian: at.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
       value =
-        tables[Int(7 << 8 | low & 0xFF)] ^ tables[Int(6 << 8 | low >> 8 & 0xFF)]
-        ^ tables[Int(5 << 8 | low >> 16 & 0xFF)] ^ tables[Int(4 << 8 | low >> 24)]
-        ^ tables[Int(3 << 8 | high & 0xFF)] ^ tables[Int(2 << 8 | high >> 8 & 0xFF)]
-        ^ tables[Int(1 << 8 | high >> 16 & 0xFF)] ^ tables[Int(high >> 24)]
+        entry(7, low) ^ entry(6, low >> 8) ^ entry(5, low >> 16) ^ entry(4, low >> 24)
+        ^ entry(3, high) ^ entry(2, high >> 8) ^ entry(1, high >> 16) ^ entry(0, high >> 24)
       at += 8
       left -= 8
     }
     while left > 0 {
-      value = (value >> 8) ^ tables[Int((value ^ UInt32(at.load(as: UInt8.self))) & 0xFF)]
+      value = (value >> 8) ^ entry(0, value ^ UInt32(at.load(as: UInt8.self)))
       at += 1
       left -= 1
     }
@@ -65,20 +65,10 @@ public struct Crc32c: Sendable {
 
   /// The polynomial 0x1EDC6F41, bits reversed.
   private static let polynomial: UInt32 = 0x82F6_3B78
-  // Written once, before anybody gets it.
-  private nonisolated(unsafe) static let tables = makeTables()
-
-  private static func makeTables() -> UnsafePointer<UInt32> {
-    let tables = UnsafeMutablePointer<UInt32>.allocate(capacity: 8 * 256)
-    for i in 0..<256 {
-      var value = UInt32(i)
-      for _ in 0..<8 { value = value & 1 == 1 ? (value >> 1) ^ polynomial : value >> 1 }
-      tables[i] = value
-    }
-    for i in 256..<(8 * 256) {
-      let before = tables[i - 256]
-      tables[i] = (before >> 8) ^ tables[Int(before & 0xFF)]
-    }
-    return UnsafePointer(tables)
+  /// Eight tables of 256: what a byte does when it is followed by 0 to 7 zero bytes.
+  private static let tables = InlineArray<2048, UInt32> { index in
+    var value = UInt32(index & 0xFF)
+    for _ in 0..<(8 * (index / 256 + 1)) { value = (value >> 1) ^ (value & 1 == 1 ? polynomial : 0) }
+    return value
   }
 }
