@@ -87,7 +87,7 @@ public struct Encoder: ~Escapable {
     let letters = EightBytes.letters(first)
     var count = EightBytes.run(letters)
     var high: UInt64 = 0
-    let kept = LexiconView.mask(count)
+    let kept = WordKey.mask(count)
     var uppers = letters & EightBytes.withoutBit5(first) & kept
     var all = EightBytes.tops & kept
     var isTitle = uppers == 0x80
@@ -97,7 +97,7 @@ public struct Encoder: ~Escapable {
       let extra = EightBytes.run(more)
       guard extra < 8 else { return 0 }
       count &+= extra
-      let keptHigh = LexiconView.mask(extra)
+      let keptHigh = WordKey.mask(extra)
       high = (second | 0x2020_2020_2020_2020) & keptHigh
       let uppersHigh = more & EightBytes.withoutBit5(second) & keptHigh
       isTitle = isTitle && uppersHigh == 0
@@ -123,7 +123,7 @@ public struct Encoder: ~Escapable {
       return count
     }
     let index = lexicon.index(of: WordKey(low: low, high: high, count: count))
-    if index >= 0, let id = lexicon.id(atIndex: index) {
+    if let id = lexicon.id(atIndex: index) {
       writer.flush(input)
       writer.word(id, style, hasSpace)
     } else {
@@ -157,8 +157,8 @@ public struct Encoder: ~Escapable {
     _ word: borrowing ScannedWord, _ input: RawSpan, _ hasSpace: Bool, _ writer: inout StreamWriter
   ) -> Bool {
     guard let style = word.style else { return false }
-    let index = lexicon.index(of: word.text.extracting(0..<word.count))
-    guard index >= 0, let id = lexicon.id(atIndex: index) else { return false }
+    let index = lexicon.index(of: 0..<word.count, in: word.text)
+    guard let id = lexicon.id(atIndex: index) else { return false }
     writer.flush(input)
     writer.word(id, style, hasSpace)
     return true
@@ -235,8 +235,7 @@ public struct Encoder: ~Escapable {
       Unicode.isWrittenWithoutSpaces(Unicode.point(input, at + count, 3))
     { count += 3 }
     while count > 0 {
-      let index = lexicon.index(of: WordKey(input, at, count))
-      if index >= 0, let id = lexicon.id(atIndex: index) {
+      if let id = lexicon.id(of: WordKey(input, at, count)) {
         writer.flush(input)
         writer.word(id, .lower, hasSpace)
         return count

@@ -1,29 +1,37 @@
+import Bounded
+
 /// Where everything is in a dictionary file. `docs/lexicon.md` has the same to the byte.
 ///
 /// All integers are little-endian: every board that the project supports reads them as they are.
 public enum Layout {
   public static let magic: StaticString = "SKYLEX1\n"
-  public static let version: UInt32 = 1
+  public static let version: UInt32 = 2
   public static let headerBytes = 256
   public static let checksumOffset = 60
   public static let sectionTableOffset = 64
   public static let sectionEntryBytes = 16
-  /// Sections start at multiples of this.
-  public static let alignment = 8
+  /// Sections start at multiples of this, a cache line.
+  public static let alignment = 64
 
   /// The ids below are the 256 bytes; they are in every dictionary without being stored.
   public static let byteIds = 256
   public static let leafTokens = 256
   public static let blockTokens = 16
   public static let wordBytesMaximum = 63
+  /// The commonest tokens have their words in places of their own, in front of the other strings: the word,
+  /// zeros, and its length in the last byte; 0 where a word is too long for that.
+  public static let commonPlaceBytes = 16
+  public static let commonWordBytesMaximum = 15
   /// Most codes that one word can be compressed to: every byte escaped.
   public static let codesMaximum = 126
   public static let escape: UInt8 = 255
-  public static let symbolsMaximum = 255
+  /// Code 0 is the empty symbol: never stored, what a reader has behind a word's codes.
+  public static let firstSymbol = 1
+  public static let symbolsMaximum = 254
   public static let symbolBytes = 8
   /// A table of symbols: 256 lengths, then 256 times 8 bytes.
   public static let symbolTableBytes = 256 + 256 * 8
-  /// A leaf names its table: languages compress best by their own.
+  /// A block names its table: languages compress best by their own. A power of two.
   public static let symbolTablesMaximum = 16
   /// A reader may load this much behind the last string.
   public static let stringPadding = 16
@@ -31,7 +39,10 @@ public enum Layout {
   public static let leafEntryBytes = 16
   /// In the leaf map: this leaf is not in the file.
   public static let absentLeaf: UInt16 = 0xFFFF
-  /// Set in a block's offset when its lengths take a byte each, not half a byte.
+  /// What there is of a block: its offset in the lowest bits, then 4 bits for its table.
+  public static let blockOffsetBits: UInt32 = 27
+  public static let blockOffsetMask: UInt32 = 1 << 27 - 1
+  /// And this, when its lengths take a byte each, not half a byte.
   public static let wideBlock: UInt32 = 0x8000_0000
 
   /// The largest index, and so the most tokens, that a slot of 3 bytes (with 8 bits of fingerprint) and of
@@ -66,8 +77,8 @@ public struct Header: Sendable {
   public let slotCount: UInt32
   public let bucketCount: UInt32
   public let seed: UInt32
-  /// Tokens with a lower index are stored as they are, the others compressed.
-  public let rawCount: UInt32
+  /// Tokens with a lower index have a place of 16 bytes.
+  public let commonCount: UInt32
   /// Leaves of the whole id space, the bytes' leaf included.
   public let leafSpace: UInt32
   /// Leaves in this file.
@@ -83,7 +94,7 @@ public struct Header: Sendable {
     where file.unsafeLoad(fromByteOffset: i, as: UInt8.self) != Layout.magic.utf8Start[i] { throw .notADictionary }
     guard file.byteCount >= Layout.headerBytes else { throw .truncated }
     guard file.u32(8) == Layout.version else { throw .unknownVersion }
-    var sum = Checksum()
+    var sum = Crc32c()
     sum.add(file.extracting(0..<Layout.checksumOffset))
     sum.add(file.extracting(Layout.sectionTableOffset..<Layout.headerBytes))
     guard sum.value == file.u32(Layout.checksumOffset) else { throw .damagedHeader }
@@ -95,7 +106,7 @@ public struct Header: Sendable {
     slotCount = file.u32(28)
     bucketCount = file.u32(32)
     seed = file.u32(36)
-    rawCount = file.u32(40)
+    commonCount = file.u32(40)
     leafSpace = file.u32(44)
     leafCount = file.u32(48)
     generation = file.u32(52)
@@ -116,7 +127,7 @@ public struct Header: Sendable {
   private func isPossible() -> Bool {
     guard tokenCount >= 1, Int(tokenCount) <= Layout.tokensMaximum, slotCount >= tokenCount,
       slotCount <= 2 * UInt32(Layout.tokensMaximum), bucketCount >= 1, bucketCount <= slotCount,
-      rawCount <= tokenCount, rawCount == tokenCount || Int(rawCount) % Layout.blockTokens == 0,
+      commonCount <= tokenCount,
       leafSpace >= 2, Int(leafSpace) <= Layout.leavesMaximum, leafCount < leafSpace,
       slotBytes == 4 || (slotBytes == 3 && Int(tokenCount) <= Layout.smallTokensMaximum),
       leafCount == (tokenCount + 255) / 256
@@ -128,8 +139,9 @@ public struct Header: Sendable {
       has(.leaves, UInt32(Layout.leafEntryBytes) * leafCount), has(.metadata, 4 * tokenCount),
       has(.points, indexBytes * tokenCount),
       symbolTables <= UInt32(Layout.symbolTablesMaximum),
-      has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)), (symbolTables == 0) == (rawCount == tokenCount),
-      self[.strings].sizeBytes >= UInt32(Layout.stringPadding), self[.strings].sizeBytes < Layout.wideBlock
+      has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)),
+      self[.strings].sizeBytes >= UInt32(Layout.commonPlaceBytes) * commonCount + UInt32(Layout.stringPadding),
+      self[.strings].sizeBytes <= Layout.blockOffsetMask
     else { return false }
     for i in 0..<sections.count {
       let entry = sections[i]
@@ -144,16 +156,26 @@ public struct Header: Sendable {
 }
 
 extension RawSpan {
-  /// Loads for offsets that the caller has shown to be inside.
-  @inline(__always) func u8(_ offset: Int) -> UInt8 { unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+  // Loads for offsets that the caller has shown to be inside: checked again in debug builds, which run the
+  // tests, and under the fuzzer's address sanitizer.
+  @inline(__always) func u8(_ offset: Int) -> UInt8 {
+    assert(holds(offset, 1))
+    return unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self)
+  }
   @inline(__always) func u16(_ offset: Int) -> UInt16 {
-    UInt16(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    assert(holds(offset, 2))
+    return UInt16(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt16.self))
   }
   @inline(__always) func u32(_ offset: Int) -> UInt32 {
-    UInt32(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    assert(holds(offset, 4))
+    return UInt32(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt32.self))
   }
   @inline(__always) func u64(_ offset: Int) -> UInt64 {
-    UInt64(littleEndian: unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    assert(holds(offset, 8))
+    return UInt64(littleEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
+  }
+  @inline(__always) private func holds(_ offset: Int, _ count: Int) -> Bool {
+    offset >= 0 && offset <= byteCount - count
   }
 }
 

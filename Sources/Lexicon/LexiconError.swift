@@ -31,7 +31,7 @@ public enum LexiconError: UInt8, Error, Equatable, Sendable {
   public var sentence: StaticString {
     switch self {
     case .notADictionary: "this is not a dictionary file"
-    case .unknownVersion: "the dictionary's format is newer than this program"
+    case .unknownVersion: "the dictionary's format is of another version than this program's: build or fetch it anew"
     case .truncated: "the dictionary file is shorter or longer than its header says"
     case .damagedHeader: "the dictionary's header does not match its checksum"
     case .badSection: "a section of the dictionary has an impossible place or size"

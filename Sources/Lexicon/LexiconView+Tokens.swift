@@ -6,16 +6,20 @@ extension LexiconView {
   /// The id of a word: canonical form, so NFC and lower case. A single byte that is no word of the file has
   /// its own id.
   public func id(of word: RawSpan) -> UInt32? {
-    let index = index(of: word)
+    id(of: 0..<word.byteCount, in: word)
+  }
+
+  /// The id of the word at a place of a text, which must be inside: what `id(of:)` would find, and faster when
+  /// 16 bytes of the text are behind the word's first.
+  public func id(of place: Range<Int>, in text: RawSpan) -> UInt32? {
+    precondition(place.lowerBound >= 0 && place.upperBound <= text.byteCount)
+    let index = index(of: place, in: text)
     if index >= 0 { return id(atIndex: index) }
-    return word.byteCount == 1 ? UInt32(word.u8(0)) : nil
+    return place.upperBound &- place.lowerBound == 1 ? UInt32(text.u8(place.lowerBound)) : nil
   }
 
   /// The id of a word of at most 16 bytes.
-  public func id(of key: WordKey) -> UInt32? {
-    let index = index(of: key)
-    return index < 0 ? nil : id(atIndex: index)
-  }
+  public func id(of key: WordKey) -> UInt32? { id(atIndex: index(of: key)) }
 
   /// Writes the canonical form; nil when the file does not hold the id.
   public func word(_ id: UInt32, into text: inout WordText) -> Int? {
@@ -23,9 +27,7 @@ extension LexiconView {
       text[0] = UInt8(id)
       return 1
     }
-    let index = index(ofId: id)
-    guard index >= 0 else { return nil }
-    let count = read(index, &text)
+    let count = text.withUnsafeMutableBytes { read(index(ofId: id), $0) }
     return count > 0 ? count : nil
   }
 
@@ -156,15 +158,15 @@ extension LexiconView {
   /// dictionary and in every subset. Nil when a word cannot be read.
   public func leafChecksum(_ local: Int) -> UInt32? {
     guard leaf(local) != nil else { return nil }
-    var sum = Checksum()
+    var sum = Crc32c()
     var text = WordText()
     let first = local * Layout.leafTokens
     for index in first..<min(first + Layout.leafTokens, tokenCount) {
       let count = read(index, &text)
       guard count > 0, let metadata = metadata(atIndex: index) else { return nil }
       sum.add(UInt8(count))
-      for i in 0..<count { sum.add(text[i]) }
-      sum.add(metadata.raw)
+      sum.add(text.span.extracting(0..<count))
+      sum.add(littleEndian: metadata.raw)
     }
     return sum.value
   }
@@ -172,7 +174,7 @@ extension LexiconView {
   /// Reads the whole file: every section's and every leaf's checksum, that the leaf map and the leaves agree,
   /// and that every word and every point leads back to its token. For files that have just arrived.
   public func verify() throws(LexiconError) {
-    for section in Section.allCases where Checksum.of(bytes(of: section)) != header[section].checksum {
+    for section in Section.allCases where Crc32c.checksum(bytes(of: section)) != header[section].checksum {
       throw .damagedSection
     }
     var previous: UInt16 = 0
@@ -186,8 +188,8 @@ extension LexiconView {
     var text = WordText()
     for index in 0..<tokenCount {
       let count = read(index, &text)
-      guard count > 0, self.index(of: text.span.extracting(0..<count)) == index,
-        let id = id(atIndex: index), let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
+      guard count > 0, let id = id(atIndex: index), self.id(of: 0..<count, in: text.span) == id,
+        let metadata = metadata(atIndex: index), self.id(at: metadata.point) == id
       else { throw .damagedLeaf }
     }
   }

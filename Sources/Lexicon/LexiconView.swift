@@ -20,6 +20,8 @@ public struct LexiconView: ~Escapable {
   private let symbolTables: Int
   let leafMap: Int
   let leaves: Int
+  /// What every hash begins with.
+  private let hashStart: UInt64
 
   @_lifetime(copy file)
   public init(_ file: RawSpan) throws(LexiconError) {
@@ -34,6 +36,7 @@ public struct LexiconView: ~Escapable {
     symbolTables = Int(header.symbolTables)
     leafMap = Int(header[.leafMap].offset)
     leaves = Int(header[.leaves].offset)
+    hashStart = WordHash.start(header.seed)
   }
 
   /// Words in the file, without the 256 bytes.
@@ -43,34 +46,50 @@ public struct LexiconView: ~Escapable {
 
   /// The index of a word of at most 16 bytes, or -1.
   @inline(__always) func index(of key: WordKey) -> Int {
-    let hash = WordHash.of(key, seed: header.seed)
-    let index = candidate(hash)
+    let index = candidate(WordHash.of(key, start: hashStart))
     guard index >= 0 else { return -1 }
-    var at = 0
-    let length = locate(index, &at)
-    guard length > 0 else { return -1 }
-    if index < Int(header.rawCount) {
-      guard length == key.count else { return -1 }
-      // The padding makes 16 bytes readable.
-      let low = file.u64(at) & Self.mask(length)
-      let high = file.u64(at &+ 8) & Self.mask(length &- 8)
-      return low == key.low && high == key.high ? index : -1
+    if index < Int(header.commonCount), key.count <= Layout.commonWordBytesMaximum {
+      let place = strings &+ Layout.commonPlaceBytes &* index
+      // The length is in the last byte, so that two comparisons suffice.
+      let last = key.high | UInt64(truncatingIfNeeded: key.count) &<< 56
+      if file.u64(place) == key.low, file.u64(place &+ 8) == last { return index }
     }
-    let table = symbolTable(index)
-    return table >= 0 && matches(at, length, key, table) ? index : -1
+    let codes = codes(index)
+    return codes.count > 0 && Self.expands(file, codes, to: key) ? index : -1
   }
 
-  /// The index of any word, or -1.
-  func index(of word: RawSpan) -> Int {
+  /// The index of the word at a place that is inside the text, or -1.
+  @inline(__always) func index(of place: Range<Int>, in text: RawSpan) -> Int {
+    let count = place.upperBound &- place.lowerBound
+    // One comparison for both ends: no word is empty.
+    let isShort = UInt(bitPattern: count &- 1) < UInt(WordKey.bytesMaximum)
+    return isShort ? index(of: WordKey(text, place.lowerBound, count)) : index(ofLong: text.extracting(place))
+  }
+
+  /// The index of a longer word, or -1.
+  @inline(never) func index(ofLong word: RawSpan) -> Int {
     let count = word.byteCount
-    guard count > 0, count <= Layout.wordBytesMaximum else { return -1 }
-    if count <= WordKey.bytesMaximum { return index(of: WordKey(word, 0, count)) }
-    let index = candidate(WordHash.of(word, seed: header.seed))
+    guard count > WordKey.bytesMaximum, count <= Layout.wordBytesMaximum else { return -1 }
+    let index = candidate(WordHash.of(word, start: hashStart))
     guard index >= 0 else { return -1 }
     var text = WordText()
     guard read(index, &text) == count else { return -1 }
-    for i in 0..<count where text[i] != word.u8(i) { return -1 }
-    return index
+    return text.span.extracting(0..<count).elementsEqual(word) ? index : -1
+  }
+
+  // What is not needed each time is static: with `self` as an argument the whole view would be copied.
+
+  /// Whether compressed codes make this word.
+  @inline(never) private static func expands(
+    _ file: RawSpan, _ codes: Codes, to key: WordKey
+  ) -> Bool {
+    withUnsafeTemporaryAllocation(byteCount: WordText.capacity, alignment: 16) { room in
+      let text = room.baseAddress!
+      text.storeBytes(of: 0, as: UInt64.self)
+      text.storeBytes(of: 0, toByteOffset: 8, as: UInt64.self)
+      return expand(file, codes, text) == key.count && text.load(as: UInt64.self) == key.low
+        && text.load(fromByteOffset: 8, as: UInt64.self) == key.high
+    }
   }
 
   /// The only index that a word with this hash can have, or -1: a pilot, a slot, and the fingerprint agrees.
@@ -94,83 +113,111 @@ public struct LexiconView: ~Escapable {
 
   // MARK: index to word
 
-  /// Where the stored bytes of a token are, and their number; 0 when the file is damaged there.
-  /// Behind them at least 16 more bytes are readable.
-  @inline(__always) func locate(_ index: Int, _ at: inout Int) -> Int {
-    let offset = file.u32(blocks &+ 4 &* (index &>> 4))
-    let inside = Int(truncatingIfNeeded: offset & ~Layout.wideBlock)
-    // Compared before it is added: on 32 bits the sum of two such numbers can overflow. The section has at
-    // least the padding's 16 bytes.
-    guard inside <= stringsEnd &- strings &- 16 else { return 0 }
-    let block = strings &+ inside
-    let place = UInt64(truncatingIfNeeded: index & 15)
-    let length: Int
-    if offset < Layout.wideBlock {
-      let lengths = file.u64(block)
-      length = Int(truncatingIfNeeded: (lengths &>> (4 &* place)) & 15)
-      let before = lengths & ((1 &<< (4 &* place)) &- 1)
-      let pairs = (before & 0x0F0F_0F0F_0F0F_0F0F) &+ ((before &>> 4) & 0x0F0F_0F0F_0F0F_0F0F)
-      at = block &+ 8 &+ Int(truncatingIfNeeded: (pairs &* 0x0101_0101_0101_0101) &>> 56)
-    } else {
-      var sum = 0
-      for i in 0..<(index & 15) { sum &+= Int(file.u8(block &+ i)) }
-      length = Int(file.u8(block &+ (index & 15)))
-      at = block &+ 16 &+ sum
+  /// A compressed word in the file. Invariant: behind its codes at least 16 more bytes are readable.
+  struct Codes {
+    /// Where they are.
+    let at: Int
+    /// 0 when the file is damaged there: then nothing may be read.
+    let count: Int
+    /// Where their symbols are.
+    let symbols: Int
+  }
+
+  /// Where the codes of a token are.
+  @inline(__always) func codes(_ index: Int) -> Codes {
+    let entry = file.u32(blocks &+ 4 &* (index &>> 4))
+    let table = Int(truncatingIfNeeded: entry &>> Layout.blockOffsetBits) & (Layout.symbolTablesMaximum &- 1)
+    let inside = Int(truncatingIfNeeded: entry & Layout.blockOffsetMask)
+    // Compared before it is added: on 32 bits the sum could overflow. The section has at least the padding's
+    // 16 bytes.
+    guard inside <= stringsEnd &- strings &- 16, table < symbolTables else {
+      return Codes(at: 0, count: 0, symbols: 0)
     }
-    guard at <= stringsEnd &- Layout.stringPadding &- length else { return 0 }
-    return length
+    let block = strings &+ inside
+    let symbols = symbols &+ Layout.symbolTableBytes &* table
+    guard entry < Layout.wideBlock else { return Self.wideCodes(file, block, index & 15, stringsEnd, symbols) }
+    let shift = UInt64(truncatingIfNeeded: 4 &* (index & 15))
+    let lengths = file.u64(block)
+    let count = Int(truncatingIfNeeded: (lengths &>> shift) & 15)
+    let before = lengths & ((1 &<< shift) &- 1)
+    let pairs = (before & 0x0F0F_0F0F_0F0F_0F0F) &+ ((before &>> 4) & 0x0F0F_0F0F_0F0F_0F0F)
+    let at = block &+ 8 &+ Int(truncatingIfNeeded: (pairs &* 0x0101_0101_0101_0101) &>> 56)
+    return Codes(at: at, count: at <= stringsEnd &- Layout.stringPadding &- count ? count : 0, symbols: symbols)
+  }
+
+  @inline(never) private static func wideCodes(
+    _ file: RawSpan, _ block: Int, _ place: Int, _ stringsEnd: Int, _ symbols: Int
+  ) -> Codes {
+    var at = block &+ 16
+    for i in 0..<place { at &+= Int(file.u8(block &+ i)) }
+    let count = Int(file.u8(block &+ place))
+    return Codes(at: at, count: at <= stringsEnd &- Layout.stringPadding &- count ? count : 0, symbols: symbols)
   }
 
   /// Writes the word with this index to `out`, which has at least `WordText.capacity` bytes. Returns its
   /// length, at most 63, or 0 for an index outside or a damaged file.
   @inline(__always) func read(_ index: Int, _ out: UnsafeMutableRawPointer) -> Int {
     guard index >= 0, index < Int(header.tokenCount) else { return 0 }
-    var at = 0
-    let length = locate(index, &at)
-    // 0 also says that the place is outside: nothing may be read there.
-    guard length > 0 else { return 0 }
-    if index < Int(header.rawCount) {
-      guard length <= Layout.wordBytesMaximum else { return 0 }
-      out.storeBytes(of: file.u64(at), as: UInt64.self)
-      out.storeBytes(of: file.u64(at &+ 8), toByteOffset: 8, as: UInt64.self)
-      var done = 16
-      while done < length {
-        // A word's last bytes and the 16 behind them are inside.
-        out.storeBytes(of: file.u64(at &+ done), toByteOffset: done, as: UInt64.self)
-        done &+= 8
+    if index < Int(header.commonCount) {
+      let place = strings &+ Layout.commonPlaceBytes &* index
+      let last = file.u64(place &+ 8)
+      let length = Int(truncatingIfNeeded: last &>> 56)
+      if length > 0, length <= Layout.commonWordBytesMaximum {
+        out.storeBytes(of: file.u64(place), as: UInt64.self)
+        out.storeBytes(of: last, toByteOffset: 8, as: UInt64.self)
+        return length
       }
-      return length
     }
-    let table = symbolTable(index)
-    return table >= 0 ? expand(at, length, table, out) : 0
+    return readCompressed(index, out)
   }
 
-  /// Where the symbols of a compressed token's leaf are; -1 when the leaf names a table that is not there.
-  @inline(__always) private func symbolTable(_ index: Int) -> Int {
-    let number = Int(file.u8(leaves &+ Layout.leafEntryBytes &* (index &>> 8) &+ 3))
-    return number < symbolTables ? symbols &+ Layout.symbolTableBytes &* number : -1
+  @inline(never) private func readCompressed(_ index: Int, _ out: UnsafeMutableRawPointer) -> Int {
+    let codes = codes(index)
+    return codes.count > 0 ? Self.expand(file, codes, out) : 0
   }
 
   func read(_ index: Int, _ text: inout WordText) -> Int {
     text.withUnsafeMutableBytes { read(index, $0) }
   }
 
-  /// Compressed codes to bytes. 0 when they make more than 63.
-  @inline(__always) private func expand(_ at: Int, _ length: Int, _ symbols: Int, _ out: UnsafeMutableRawPointer) -> Int
-  {
+  /// Compressed codes to bytes, with zeros behind them in a good file. 0 when they make more than 63.
+  ///
+  /// Most words have at most eight codes and no escape. Eight are expanded then, whatever their number: a
+  /// branch that depends on it would be foreseen wrongly every other time, and that costs more.
+  @inline(__always) private static func expand(
+    _ file: RawSpan, _ word: Codes, _ out: UnsafeMutableRawPointer
+  ) -> Int {
+    guard word.count <= 8 else { return expandSlowly(file, word, out) }
+    // Behind the word's codes those of the empty symbol.
+    let unused = UInt64(truncatingIfNeeded: 64 &- 8 &* word.count)
+    var codes = (file.u64(word.at) &<< unused) &>> unused
+    guard !hasEscape(codes) else { return expandSlowly(file, word, out) }
     var done = 0
-    var from = at
-    let end = at &+ length
+    for _ in 0..<8 {
+      let code = Int(truncatingIfNeeded: codes & 0xFF)
+      codes &>>= 8
+      out.storeBytes(of: file.u64(word.symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
+      done &+= Int(file.u8(word.symbols &+ code) & 15)
+    }
+    return done <= Layout.wordBytesMaximum ? done : 0
+  }
+
+  @inline(never) private static func expandSlowly(
+    _ file: RawSpan, _ word: Codes, _ out: UnsafeMutableRawPointer
+  ) -> Int {
+    var done = 0
+    var from = word.at
+    let end = word.at &+ word.count
     while from < end {
       let code = Int(file.u8(from))
       from &+= 1
       guard done <= Layout.wordBytesMaximum else { return 0 }
       if code != Int(Layout.escape) {
-        out.storeBytes(of: file.u64(symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
-        done &+= Int(file.u8(symbols &+ code) & 15)
+        out.storeBytes(of: file.u64(word.symbols &+ 256 &+ 8 &* code), toByteOffset: done, as: UInt64.self)
+        done &+= Int(file.u8(word.symbols &+ code) & 15)
       } else {
         // A lone escape at the end takes a byte of what follows: inside the file, and no word is like that.
-        out.storeBytes(of: file.u8(from), toByteOffset: done, as: UInt8.self)
+        out.storeBytes(of: UInt64(file.u8(from)), toByteOffset: done, as: UInt64.self)
         from &+= 1
         done &+= 1
       }
@@ -178,51 +225,17 @@ public struct LexiconView: ~Escapable {
     return done <= Layout.wordBytesMaximum ? done : 0
   }
 
-  /// Whether compressed codes make this word; in registers.
-  @inline(__always) private func matches(_ at: Int, _ length: Int, _ key: WordKey, _ symbols: Int) -> Bool {
-    var low: UInt64 = 0
-    var high: UInt64 = 0
-    var done = 0
-    var from = at
-    let end = at &+ length
-    while from < end {
-      let code = Int(file.u8(from))
-      from &+= 1
-      let symbol: UInt64
-      let size: Int
-      if code != Int(Layout.escape) {
-        symbol = file.u64(symbols &+ 256 &+ 8 &* code)
-        size = Int(file.u8(symbols &+ code) & 15)
-      } else {
-        symbol = UInt64(file.u8(from))
-        from &+= 1
-        size = 1
-      }
-      if done < 8 {
-        let shift = UInt64(truncatingIfNeeded: 8 &* done)
-        low |= symbol &<< shift
-        // In two steps, as 64 is no shift.
-        high |= (symbol &>> 1) &>> (63 &- shift)
-      } else if done < 16 {
-        high |= symbol &<< UInt64(truncatingIfNeeded: 8 &* (done &- 8))
-      } else {
-        return false
-      }
-      done &+= size
-    }
-    return low == key.low && high == key.high && done == key.count
-  }
-
-  /// The lowest `count` bytes of eight; all of them from 8 on, none below 1.
-  @inline(__always) static func mask(_ count: Int) -> UInt64 {
-    count >= 8 ? ~0 : count <= 0 ? 0 : (1 &<< UInt64(truncatingIfNeeded: 8 &* count)) &- 1
+  /// Whether one of eight codes is the escape: whether a byte of the complement is zero.
+  @inline(__always) private static func hasEscape(_ codes: UInt64) -> Bool {
+    (~codes &- 0x0101_0101_0101_0101) & codes & 0x8080_8080_8080_8080 != 0
   }
 }
 
-/// Room for one word and for what fast copies write behind it.
+/// Room for one word, and for what fast copies write behind it: seven symbols of a damaged table are up to 105
+/// bytes, and the eighth is written behind them.
 public struct WordText {
-  public static let capacity = 80
-  private var storage = InlineArray<80, UInt8>(repeating: 0)
+  public static let capacity = 128
+  private var storage = InlineArray<128, UInt8>(repeating: 0)
 
   public init() {}
 

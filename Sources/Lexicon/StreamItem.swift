@@ -114,15 +114,75 @@ public struct StreamReader: ~Escapable {
     return try other(lead, left)
   }
 
+  // MARK: what most of a text is
+
+  /// As many bytes of the stream as each of these looks at: a literal of 16 bytes.
+  static let ahead = 18
+  @inline(__always) var isFarFromEnd: Bool { offset <= stream.byteCount &- Self.ahead }
+
   /// The id, when the next item is a word in lower case behind a space that takes two bytes; else nothing
   /// happens.
   @inline(__always) mutating func nextShortWord() -> UInt32? {
-    guard stream.byteCount &- offset >= 2 else { return nil }
     let lead = stream.u8(offset)
     guard lead < StreamCode.wordThree else { return nil }
     let id = UInt32(lead) &<< 8 | UInt32(stream.u8(offset &+ 1))
     offset &+= 2
     return id &+ StreamCode.firstWord
+  }
+
+  /// A word of three bytes when that is the next item; else nothing happens.
+  @inline(__always) mutating func nextLongWord() -> (id: UInt32, style: WordCase, spaces: Int)? {
+    let lead = stream.u8(offset)
+    guard lead & 0xC0 == StreamCode.wordThree, let style = WordCase(rawValue: (lead &>> 4) & 3) else { return nil }
+    let id = (stream.u32(offset).byteSwapped &>> 8) & (StreamCode.threeByteWords &- 1)
+    offset &+= 3
+    return (id: id &+ StreamCode.firstWord, style: style, spaces: Int(lead &>> 3) & 1)
+  }
+
+  /// The byte, when the next item is one with a code of its own; else nothing happens.
+  @inline(__always) mutating func nextMark() -> UInt8? {
+    let lead = stream.u8(offset)
+    guard lead & 0xE0 == StreamCode.byte else { return nil }
+    offset &+= 1
+    return StreamCode.bytes.utf8Start[Int(lead & 31)]
+  }
+
+  /// The number of spaces, 1 to 7, when that is the next item; else 0, and nothing happens.
+  @inline(__always) mutating func nextSpaces() -> Int {
+    let lead = stream.u8(offset)
+    guard lead & 0xF8 == StreamCode.spaces, lead != StreamCode.spacesMany else { return 0 }
+    offset &+= 1
+    return Int(lead & 7) &+ 1
+  }
+
+  /// Where the next item's bytes are, when it is a literal of at most 16, and their number; else 0, and nothing
+  /// happens.
+  @inline(__always) mutating func nextShortLiteral(_ at: inout Int, _ spaces: inout Int) -> Int {
+    let lead = stream.u8(offset)
+    guard lead >= StreamCode.literal else { return 0 }
+    var count = Int(lead & 7) &+ 1
+    at = offset &+ 1
+    if count == 8 {
+      count = Int(stream.u8(at)) &+ 8
+      guard count <= 16 else { return 0 }
+      at &+= 1
+    }
+    spaces = Int(lead &>> 3) & 1
+    offset = at &+ count
+    return count
+  }
+
+  /// One or two digits as they are written, the first in the lowest byte, and their number, when that is the
+  /// next item; else 0, and nothing happens.
+  @inline(__always) mutating func nextFewDigits(_ text: inout UInt16, _ spaces: inout Int) -> Int {
+    let lead = stream.u8(offset)
+    let value = UInt16(stream.u8(offset &+ 1))
+    guard lead & 0xFE == StreamCode.digits, value < 110 else { return 0 }
+    spaces = Int(lead & 1)
+    offset &+= 2
+    let isPair = value < 100
+    text = 0x3030 &+ (isPair ? value / 10 | (value % 10) &<< 8 : value &- 100)
+    return isPair ? 2 : 1
   }
 
   /// `10 cc s ppp`: case, space, and the upper bits of 19; case 3 says that the case is in the next byte.

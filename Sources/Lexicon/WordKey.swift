@@ -14,37 +14,58 @@ public struct WordKey: Equatable, Sendable {
     self.count = count
   }
 
-  /// The `count` bytes (0 to 16) of `span` from `offset`, which must be inside. Reads not one byte more.
+  /// The `count` bytes (0 to 16) of `span` from `offset`, which must be inside. Reads nothing behind the span.
   @inline(__always) init(_ span: RawSpan, _ offset: Int, _ count: Int) {
     self.count = count
-    if count >= 8 {
-      low = span.u64(offset)
-      // The last 8 bytes, moved down past those that `low` has; in two steps, as 64 is no shift.
-      let half = UInt64(truncatingIfNeeded: 4 * (16 - count))
-      high = (span.u64(offset + count - 8) &>> half) &>> half
+    if offset <= span.byteCount &- Self.bytesMaximum {
+      // Half the bits that each half does not use: shifted by in two steps, as 64 is no shift.
+      let low = UInt64(truncatingIfNeeded: max(0, 32 &- 4 &* count))
+      let high = UInt64(truncatingIfNeeded: min(32, 64 &- 4 &* count))
+      self.low = span.u64(offset) & (~0 &>> low) &>> low
+      self.high = span.u64(offset &+ 8) & (~0 &>> high) &>> high
+    } else if count >= 4 {
+      // Four groups of four bytes, each from its place or, where that is too near the end, from the last four:
+      // a branch for each length would be foreseen wrongly.
+      let last = count &- 4
+      let second = min(4, last)
+      let third = min(8, last)
+      low = UInt64(span.u32(offset)) | Self.moved(span.u32(offset &+ second), 4 &- second) &<< 32
+      high =
+        Self.moved(span.u32(offset &+ third), 8 &- third)
+        | Self.moved(span.u32(offset &+ last), 12 &- last) &<< 32
     } else {
       high = 0
-      if count >= 4 {
+      if count > 0 {
+        let middle = count &>> 1
+        let last = count &- 1
         low =
-          UInt64(span.u32(offset)) | UInt64(span.u32(offset + count - 4))
-          &<< UInt64(truncatingIfNeeded: 8 * (count - 4))
-      } else if count > 0 {
-        let middle = count / 2
-        low =
-          UInt64(span.u8(offset)) | UInt64(span.u8(offset + middle)) &<< UInt64(truncatingIfNeeded: 8 * middle)
-          | UInt64(span.u8(offset + count - 1)) &<< UInt64(truncatingIfNeeded: 8 * (count - 1))
+          UInt64(span.u8(offset)) | UInt64(span.u8(offset &+ middle)) &<< UInt64(truncatingIfNeeded: 8 &* middle)
+          | UInt64(span.u8(offset &+ last)) &<< UInt64(truncatingIfNeeded: 8 &* last)
       } else {
         low = 0
       }
     }
+  }
+
+  /// The lowest `count` bytes of eight, 0 to 8. In two steps, as 64 is no shift.
+  @inline(__always) static func mask(_ count: Int) -> UInt64 {
+    let half = UInt64(truncatingIfNeeded: 4 &* (8 &- count))
+    return (~0 &>> half) &>> half
+  }
+
+  /// Four bytes without the first `count`; none from 4 on. In two steps, as 64 is no shift.
+  @inline(__always) private static func moved(_ bytes: UInt32, _ count: Int) -> UInt64 {
+    let half = UInt64(truncatingIfNeeded: 4 &* count)
+    return (UInt64(bytes) &>> half) &>> half
   }
 }
 
 /// The dictionary's hash. Multiplications of 64 bits only, so that 32-bit boards have it cheaply; not
 /// keyed and no defence against chosen words: the perfect hash needs none, each look-up takes one slot.
 public enum WordHash {
-  @inline(__always) static func start(_ count: Int, _ seed: UInt32) -> UInt64 {
-    (UInt64(truncatingIfNeeded: count) &* 0x9E37_79B9_7F4A_7C15) ^ (UInt64(seed) &* 0xC2B2_AE3D_27D4_EB4F)
+  @inline(__always) public static func start(_ seed: UInt32) -> UInt64 { UInt64(seed) &* 0xC2B2_AE3D_27D4_EB4F }
+  @inline(__always) static func with(_ start: UInt64, _ count: Int) -> UInt64 {
+    start ^ (UInt64(truncatingIfNeeded: count) &* 0x9E37_79B9_7F4A_7C15)
   }
   @inline(__always) static func step(_ hash: UInt64, _ word: UInt64) -> UInt64 {
     let product = (hash ^ word) &* 0xD6E8_FEB8_6659_FD93
@@ -55,13 +76,13 @@ public enum WordHash {
     return product ^ (product &>> 29)
   }
 
-  @inline(__always) public static func of(_ key: WordKey, seed: UInt32) -> UInt64 {
-    finish(step(step(start(key.count, seed), key.low), key.high))
+  @inline(__always) static func of(_ key: WordKey, start: UInt64) -> UInt64 {
+    finish(step(step(with(start, key.count), key.low), key.high))
   }
 
   /// Of the bytes of any word: whole groups of 16 while more than 16 are left, then the rest.
-  public static func of(_ word: RawSpan, seed: UInt32) -> UInt64 {
-    var hash = start(word.byteCount, seed)
+  public static func of(_ word: RawSpan, start: UInt64) -> UInt64 {
+    var hash = with(start, word.byteCount)
     var offset = 0
     while word.byteCount - offset > WordKey.bytesMaximum {
       hash = step(step(hash, word.u64(offset)), word.u64(offset + 8))

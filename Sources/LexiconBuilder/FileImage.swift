@@ -1,22 +1,23 @@
+import Bounded
 import Lexicon
 
 /// A dictionary file, laid out: the same contents give the same bytes.
 public struct FileImage {
   public let bytes: [UInt8]
 
-  /// Words that are stored as they are, because they are looked up most: about 3 bytes more each, and half the
-  /// time.
-  public static let rawTokens = 4_096
+  /// One token in so many has a place of its own: 12 bytes more each, for two thirds of what is looked up.
+  public static let tokensForACommonOne = 32
 
-  public init(_ contents: Contents, rawTokens: Int = FileImage.rawTokens) throws(BuildError) {
+  /// `commonTokens` of the first tokens get such a place.
+  public init(_ contents: Contents, commonTokens: Int? = nil) throws(BuildError) {
     let tokens = contents.leaves.flatMap(\.tokens)
     let words = tokens.map(\.word)
     guard !words.isEmpty, words.count <= Layout.tokensMaximum else { throw BuildError("1 to 1,048,576 tokens") }
     let isSmall = words.count <= Layout.smallTokensMaximum
     let hash = try PerfectHash(words)
-    let rawCount = words.count <= rawTokens ? words.count : rawTokens / Layout.blockTokens * Layout.blockTokens
-    let symbols = SymbolTables(contents, rawCount: rawCount)
-    let (strings, offsets) = Self.strings(words, rawCount, symbols)
+    let commonCount = min(words.count, commonTokens ?? words.count / Self.tokensForACommonOne)
+    let symbols = SymbolTables(contents)
+    let (strings, offsets) = Self.strings(words, commonCount, symbols)
     var sections = [[UInt8]](repeating: [], count: Section.allCases.count)
     func set(_ section: Section, _ bytes: [UInt8]) { sections[section.rawValue] = bytes }
     set(.pilots, hash.pilots.flatMap { Self.little($0) })
@@ -25,7 +26,7 @@ public struct FileImage {
     set(.strings, strings)
     set(.symbols, symbols.tables.flatMap(\.section))
     set(.leafMap, Self.leafMap(contents))
-    set(.leaves, zip(contents.leaves, symbols.tableOfLeaf).flatMap { Self.entry($0, UInt8($1)) })
+    set(.leaves, contents.leaves.flatMap { Self.entry($0) })
     set(.metadata, tokens.flatMap { Self.little($0.metadata.raw) })
     set(.points, Self.points(tokens, isSmall))
     let sectors = contents.sectors.map { sector in
@@ -35,7 +36,7 @@ public struct FileImage {
     set(.locales, try Self.table(contents.locales.map { [0] + $0.utf8 }))
     set(.about, Array(contents.about.utf8))
     let numbers = [
-      words.count, hash.slots.count, hash.pilots.count, Int(hash.seed), rawCount, contents.leafSpace,
+      words.count, hash.slots.count, hash.pilots.count, Int(hash.seed), commonCount, contents.leafSpace,
       contents.leaves.count, Int(contents.generation), isSmall ? 3 : 4,
     ]
     bytes = Self.assemble(numbers.map { UInt32($0) }, sections)
@@ -45,7 +46,7 @@ public struct FileImage {
     var body: [UInt8] = []
     var table: [UInt8] = []
     for section in sections {
-      let checksum = section.withUnsafeBytes { Checksum.of(RawSpan(_unsafeBytes: $0)) }
+      let checksum = section.withUnsafeBytes { Crc32c.checksum(RawSpan(_unsafeBytes: $0)) }
       let offset = UInt32(Layout.headerBytes + body.count)
       table += little(offset) + little(UInt32(section.count)) + little(checksum) + little(UInt32(0))
       body += section
@@ -56,23 +57,30 @@ public struct FileImage {
     head += little(UInt64(Layout.headerBytes + body.count))
     head += numbers.flatMap { little($0) }
     precondition(head.count == Layout.checksumOffset && table.count == Layout.headerBytes - Layout.sectionTableOffset)
-    let checksum = (head + table).withUnsafeBytes { Checksum.of(RawSpan(_unsafeBytes: $0)) }
+    let checksum = (head + table).withUnsafeBytes { Crc32c.checksum(RawSpan(_unsafeBytes: $0)) }
     return head + little(checksum) + table + body
   }
 
-  /// Blocks of 16: their lengths, half a byte each or, where one needs more, a byte each; then their bytes.
+  /// The common words' places. Then blocks of 16: their lengths, half a byte each or, where one needs more, a
+  /// byte each; then their codes. A word that has a place has none.
   private static func strings(
-    _ words: [[UInt8]], _ rawCount: Int, _ symbols: SymbolTables
+    _ words: [[UInt8]], _ commonCount: Int, _ symbols: SymbolTables
   ) -> (strings: [UInt8], offsets: [UInt32]) {
+    func hasPlace(_ i: Int) -> Bool { i < commonCount && words[i].count <= Layout.commonWordBytesMaximum }
     var strings: [UInt8] = []
+    for i in 0..<commonCount {
+      let word = hasPlace(i) ? words[i] : []
+      strings += word + [UInt8](repeating: 0, count: Layout.commonWordBytesMaximum - word.count) + [UInt8(word.count)]
+    }
     var offsets: [UInt32] = []
     for first in stride(from: 0, to: words.count, by: Layout.blockTokens) {
       var stored = (first..<min(first + Layout.blockTokens, words.count)).map { i in
-        i < rawCount ? words[i] : symbols.compress(words[i], atIndex: i)
+        hasPlace(i) ? [] : symbols.compress(words[i], atIndex: i)
       }
       while stored.count < Layout.blockTokens { stored.append([]) }
       let isWide = stored.contains { $0.count > 15 }
-      offsets.append(UInt32(strings.count) | (isWide ? Layout.wideBlock : 0))
+      let table = UInt32(symbols.tableOfLeaf[first / Layout.leafTokens]) << Layout.blockOffsetBits
+      offsets.append(UInt32(strings.count) | table | (isWide ? Layout.wideBlock : 0))
       if isWide {
         strings += stored.map { UInt8($0.count) }
       } else {
@@ -109,14 +117,14 @@ public struct FileImage {
     return map.flatMap { little($0) }
   }
 
-  private static func entry(_ leaf: Leaf, _ table: UInt8) -> [UInt8] {
-    var sum = Checksum()
+  private static func entry(_ leaf: Leaf) -> [UInt8] {
+    var sum = Crc32c()
     for token in leaf.tokens {
       sum.add(UInt8(token.word.count))
-      for byte in token.word { sum.add(byte) }
-      sum.add(token.metadata.raw)
+      sum.add(token.word.span.bytes)
+      sum.add(littleEndian: token.metadata.raw)
     }
-    return little(leaf.number) + [leaf.locale, table] + little(leaf.version) + little(sum.value) + little(UInt32(0))
+    return little(leaf.number) + [leaf.locale, 0] + little(leaf.version) + little(sum.value) + little(UInt32(0))
   }
 
   /// The tokens' indices in the order of band and slot.

@@ -17,7 +17,9 @@ struct PerfectHash {
   init(_ words: [[UInt8]]) throws(BuildError) {
     // A few seeds fail at worst: the search below succeeds for nearly all of them.
     for seed in UInt32(1)...64 {
-      let hashes = words.map { $0.withUnsafeBytes { WordHash.of(RawSpan(_unsafeBytes: $0), seed: seed) } }
+      let hashes = words.map {
+        $0.withUnsafeBytes { WordHash.of(RawSpan(_unsafeBytes: $0), start: WordHash.start(seed)) }
+      }
       if let (pilots, slots) = Self.search(hashes) {
         self.seed = seed
         self.pilots = pilots

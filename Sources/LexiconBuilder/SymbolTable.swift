@@ -9,17 +9,15 @@ struct SymbolTables {
   /// A table pays for its 2.3 kB from about here on.
   private static let leavesMinimum = 16
 
-  init(_ contents: Contents, rawCount: Int) {
+  init(_ contents: Contents) {
     tableOfLeaf = [Int](repeating: 0, count: contents.leaves.count)
-    let compressed = contents.leaves.indices.filter { ($0 + 1) * Layout.leafTokens > rawCount }
-    guard rawCount < contents.tokenCount else { return }
-    let byLocale = Dictionary(grouping: compressed) { Int(contents.leaves[$0].locale) }
+    let byLocale = Dictionary(grouping: contents.leaves.indices) { Int(contents.leaves[$0].locale) }
     let own = byLocale.filter { $0.value.count >= Self.leavesMinimum }
       .sorted { $0.value.count != $1.value.count ? $0.value.count > $1.value.count : $0.key < $1.key }
       .prefix(Layout.symbolTablesMaximum - 1)
     var groups = own.map(\.value)
     let taken = Set(own.map(\.key))
-    let rest = compressed.filter { !taken.contains(Int(contents.leaves[$0].locale)) }
+    let rest = contents.leaves.indices.filter { !taken.contains(Int(contents.leaves[$0].locale)) }
     if !rest.isEmpty { groups.append(rest) }
     for (number, group) in groups.enumerated() {
       for leaf in group { tableOfLeaf[leaf] = number }
@@ -73,7 +71,7 @@ struct SymbolTable {
         symbol = Symbol(bits: UInt64(codes[i + 1]), count: 1)
         i += 2
       } else {
-        symbol = symbols[Int(codes[i])]
+        symbol = symbols[Int(codes[i]) - Layout.firstSymbol]
         i += 1
       }
       gains[symbol, default: 0] += 1
@@ -111,7 +109,7 @@ struct SymbolTable {
         codes += [Layout.escape, word[i]]
         i += 1
       } else {
-        codes.append(UInt8(choice[i]))
+        codes.append(UInt8(Layout.firstSymbol + choice[i]))
         i += symbols[choice[i]].count
       }
     }
@@ -121,7 +119,8 @@ struct SymbolTable {
   /// The section of the file: 256 lengths, then 256 times 8 bytes.
   var section: [UInt8] {
     var bytes = [UInt8](repeating: 0, count: Layout.symbolTableBytes)
-    for (code, symbol) in symbols.enumerated() {
+    for (number, symbol) in symbols.enumerated() {
+      let code = Layout.firstSymbol + number
       bytes[code] = UInt8(symbol.count)
       for j in 0..<Layout.symbolBytes { bytes[256 + 8 * code + j] = UInt8(truncatingIfNeeded: symbol.bits >> (8 * j)) }
     }

@@ -3,6 +3,10 @@
 //   lexprobe DICTIONARY verify           checks the whole file
 //   lexprobe DICTIONARY roundtrip        takes paths from standard input, one a line; encodes and decodes each
 //                                        file in pieces and compares; prints files, bytes and encoded bytes
+//   lexprobe DICTIONARY records          the same for each record of the files: length (2 bytes, the lower
+//                                        first), then so many bytes
+//   lexprobe DICTIONARY words            reads every word and looks it up; prints how many could be read, and
+//                                        how many were found: all of a good file, any number of a damaged one
 //   lexprobe DICTIONARY encode|decode    standard input to standard output
 //
 // Ends with 0, with 1 after a difference, or with another number when it could not be done.
@@ -78,7 +82,43 @@ func roundTrip(_ start: UnsafeRawPointer, _ size: Int, _ view: borrowing Lexicon
   return compared == file.byteCount ? total : nil
 }
 
-func roundTripAll(_ view: borrowing LexiconView) {
+/// Each record of a file as an input of its own. Returns the size of all encoded streams.
+func roundTripRecords(_ start: UnsafeRawPointer, _ size: Int, _ view: borrowing LexiconView) -> Int? {
+  var at = 0
+  var total = 0
+  while at < size {
+    guard size - at >= 2 else { fail("a record has no length", 65) }
+    let count = Int(start.loadUnaligned(fromByteOffset: at, as: UInt16.self).littleEndian)
+    guard size - at - 2 >= count else { fail("a record is cut short", 65) }
+    guard let encoded = roundTrip(start + at + 2, count, view) else { return nil }
+    records += 1
+    total += encoded
+    at += 2 + count
+  }
+  return total
+}
+nonisolated(unsafe) var records: UInt64 = 0
+
+/// Reads every word there is, and looks it up.
+func useWords(_ view: borrowing LexiconView) {
+  var word = WordText()
+  var read: UInt64 = 0
+  var found: UInt64 = 0
+  for index in 0..<view.tokenCount {
+    guard let id = view.id(atIndex: index), let count = view.word(id, into: &word) else { continue }
+    read += 1
+    if view.id(of: 0..<count, in: word.span) == id, view.id(of: word.span.extracting(0..<count)) == id { found += 1 }
+  }
+  var text = TextBuffer(capacity: 64)
+  text.append("read=")
+  text.append(read)
+  text.append(" found=")
+  text.append(found)
+  text.append("\n")
+  text.withUnsafeBytes { _ = sky_write(1, $0.baseAddress, $0.count) }
+}
+
+func roundTripAll(_ view: borrowing LexiconView, records areRecords: Bool) {
   var path = InlineArray<4096, UInt8>(repeating: 0)
   var length = 0
   var files: UInt64 = 0
@@ -105,7 +145,7 @@ func roundTripAll(_ view: borrowing LexiconView) {
       }
       // Not a file, empty, or gone.
       guard let start else { continue }
-      guard let sum = roundTrip(start, size, view) else {
+      guard let sum = areRecords ? roundTripRecords(start, size, view) : roundTrip(start, size, view) else {
         text.append("does not come back: ")
         var k = 0
         while path[k] != 0 {
@@ -122,8 +162,8 @@ func roundTripAll(_ view: borrowing LexiconView) {
       sky_file_unmap(start, size)
     }
   }
-  text.append("files=")
-  text.append(files)
+  text.append(areRecords ? "records=" : "files=")
+  text.append(areRecords ? records : files)
   text.append(" bytes=")
   text.append(bytes)
   text.append(" encoded=")
@@ -182,7 +222,11 @@ func run(_ command: RawSpan, _ start: UnsafeRawPointer, _ size: Int) throws(Lexi
   if command.elementsEqual("verify") {
     try view.verify()
   } else if command.elementsEqual("roundtrip") {
-    roundTripAll(view)
+    roundTripAll(view, records: false)
+  } else if command.elementsEqual("records") {
+    roundTripAll(view, records: true)
+  } else if command.elementsEqual("words") {
+    useWords(view)
   } else if command.elementsEqual("encode") {
     pump(view, decodes: false)
   } else if command.elementsEqual("decode") {
@@ -197,7 +241,7 @@ func start() throws(LexiconError) {
   line.appendInPlace(upTo: 4_096) { max(0, sky_file_read("/proc/self/cmdline", $0.baseAddress, $0.count)) }
   let path = word(1, of: line.bytes)
   let command = word(2, of: line.bytes)
-  guard !command.isEmpty else { fail("usage: lexprobe DICTIONARY verify|roundtrip|encode|decode", 64) }
+  guard !command.isEmpty else { fail("usage: lexprobe DICTIONARY verify|roundtrip|records|words|encode|decode", 64) }
   var size = 0
   let dictionary: UnsafeRawPointer? = line.withMutableBytes { bytes in
     sky_file_map(bytes.baseAddress!.advanced(by: path.lowerBound).assumingMemoryBound(to: CChar.self), &size)

@@ -68,7 +68,7 @@ enum EncodeSpeed {
     }
     var times: (encode: Double, decode: Double) = (.infinity, .infinity)
     var written = 0
-    for _ in 0..<9 {
+    for _ in 0..<25 {
       var start = threadNs()
       let step = encoder.encode(text.span.bytes, isLast: true, into: stream)
       times.encode = min(times.encode, threadNs() - start)

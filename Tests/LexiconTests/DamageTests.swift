@@ -107,7 +107,7 @@ import Testing
   }
 
   private func repairHeader(_ file: inout [UInt8]) {
-    var sum = Checksum()
+    var sum = Crc32c()
     for i in 0..<Layout.headerBytes where !(Layout.checksumOffset..<Layout.sectionTableOffset).contains(i) {
       sum.add(file[i])
     }

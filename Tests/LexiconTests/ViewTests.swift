@@ -26,6 +26,32 @@ import Testing
     }
   }
 
+  @Test func aWordIsFoundWhereverItStandsInAText() throws {
+    try withView(Sample.file) { view in
+      for word in Sample.words.prefix(400) + Sample.words.suffix(50) {
+        let bytes = Array(word.utf8)
+        let alone = bytes.withUnsafeBytes { view.id(of: RawSpan(_unsafeBytes: $0)) }
+        for behind in [0, 1, 7, 15, 16] {
+          let text = Array("before".utf8) + bytes + [UInt8](repeating: 0x7A, count: behind)
+          let found = text.withUnsafeBytes { view.id(of: 6..<(6 + bytes.count), in: RawSpan(_unsafeBytes: $0)) }
+          #expect(found == alone && found != nil, "\(word), \(behind) bytes behind it")
+        }
+      }
+    }
+  }
+
+  @Test func aByteThatIsNoWordIsStillAByte() throws {
+    try withView(Sample.file) { view in
+      let ids = [0x62, 0x7A, 0xFF].map { (byte: UInt8) in
+        [byte].withUnsafeBytes { view.id(of: RawSpan(_unsafeBytes: $0)) }
+      }
+      #expect(ids == [0x62, 0x7A, 0xFF])
+      // And in a text it is no word: there are no codes for words below 256.
+      let back = try decode(encode(Array("b z the".utf8), view), view)
+      #expect(back == Array("b z the".utf8))
+    }
+  }
+
   @Test func whatIsNotThereIsNotFound() throws {
     try withView(Sample.file) { view in
       for i in 0..<20_000 {

