@@ -36,7 +36,13 @@ enum LexiconSpeed {
     let folder = ProcessInfo.processInfo.environment["SKYBENCH_LEXICON"] ?? ".sdk/lexicon"
     var report = Report("lexicon")
     report.peer = "the best of tinycdb, LMDB, SQLite, marisa-trie and cmph in each line"
-    report.notes = [Proc.machine(), "tokens  structure  B/token  random ns  Zipf ns  miss ns  id→string ns  pages"]
+    report.notes = [
+      Proc.machine(),
+      "one load after another: "
+        + [1, 4, 16].map { String(format: "%.0f ns in %d MiB", loadLatency(bytes: $0 << 20), $0) }
+        .joined(separator: ", "),
+      "tokens  structure  B/token  random ns  Zipf ns  miss ns  id→string ns  pages",
+    ]
     for goals in sizes {
       let file = "\(folder)/\(["64K": "64k", "256K": "256k", "1M": "full"][goals.name]!).lex"
       let queries = try QuerySet(dictionary: file, next: "\(folder)/full.tsv.next", whole: "\(folder)/full.lex", lab)
@@ -157,6 +163,29 @@ func measure(_ count: Int, _ run: (Range<Int>) -> UInt64) -> Double {
     }
   }
   return best.median
+}
+
+/// Nanoseconds for a load whose place the load before has said, anywhere in so many bytes: what the machine's
+/// caches give at this moment, without which the larger dictionaries' figures say little.
+func loadLatency(bytes: Int) -> Double {
+  let lines = bytes / 64
+  let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4_096)
+  defer { memory.deallocate() }
+  var generator = Shuffler(state: 7)
+  let order = Array(0..<lines).shuffled(using: &generator)
+  for (i, line) in order.enumerated() {
+    memory.storeBytes(of: 64 * order[(i + 1) % lines], toByteOffset: 64 * line, as: Int.self)
+  }
+  let loads = 500_000
+  var at = 0
+  var best = Double.infinity
+  for _ in 0..<5 {
+    let start = threadNs()
+    for _ in 0..<loads { at = memory.load(fromByteOffset: at, as: Int.self) }
+    best = min(best, (threadNs() - start) / Double(loads))
+  }
+  sink = UInt64(at)
+  return best
 }
 
 func threadNs() -> Double {
