@@ -93,7 +93,7 @@ final class ControlClient {
   /// Hands a descriptor over with what is written next, and closes it then. A client that asks twice without
   /// reading gets the second.
   func hand(_ descriptor: Int32) {
-    sky_close(handed)
+    if handed >= 0 { sky_close(handed) }
     handed = descriptor
   }
 
