@@ -17,8 +17,8 @@ final class RingFiles {
 
   /// Makes or recovers both; a file that cannot be used is told by its ring's health.
   init(directory: PathText, loop: EventLoop) throws(ErrorCode) {
-    guard let outgoingPath = Files.join(directory, "outgoing.shared.ring"),
-      let incomingPath = Files.join(directory, "incoming.shared.ring")
+    guard let outgoingPath = Files.join(directory, "outgoing.ring"),
+      let incomingPath = Files.join(directory, "incoming.ring")
     else { throw .badArgument }
     let seen = SeenMessages()
     let now = Clock.now

@@ -128,6 +128,10 @@ extension FuzzTarget {
     case .heartbeatAck: queue.append(bigEndian: UInt64(1_700_000_000_000))
     case .close: queue.append(bigEndian: ErrorCode.draining.rawValue)
     case .message: queue.append("hello")
+    case .stored:
+      for sequence in 1...3 as ClosedRange<UInt64> {
+        _ = StoredEntry(stream: 500, sequence: sequence, failure: sequence == 2 ? .full : nil).append(to: &queue)
+      }
     case .dictionaryRequest, .dictionaryPiece:
       PieceRequest(generation: 3, kind: .block, index: 2).append(to: &queue)
     case .wordQuery: queue.append("\u{1}\u{5}hello")
