@@ -72,14 +72,18 @@ public final class HubDictionary {
 
   /// With id 0 when the word is not known here, or is a single byte, which every dictionary has.
   private func entry(of word: InlineText<63>) -> WordEntry {
-    let unknown = WordEntry(word: word)
-    guard let words else { return unknown }
-    return words.withUnsafeBytes { bytes in
+    // What is published may be ahead of the file that is asked: nodes have it, so it is known here.
+    for file in [words, published?.file] {
+      if let file, let entry = Self.entry(of: word, in: file) { return entry }
+    }
+    return WordEntry(word: word)
+  }
+
+  private static func entry(of word: InlineText<63>, in file: Data) -> WordEntry? {
+    file.withUnsafeBytes { bytes in
       guard let view = try? LexiconView(RawSpan(_unsafeBytes: bytes)), let id = view.id(of: word.bytes), id >= 256
-      else {
-        return unknown
-      }
-      return view.entry(of: id) ?? unknown
+      else { return nil }
+      return view.entry(of: id)
     }
   }
 

@@ -112,6 +112,8 @@ extension Node {
     heartbeatIntervalMs = UInt64(configure.heartbeatIntervalMs)
     // A renewal is work: a hub may not ask for one after the other.
     hubRekeyAfterMs = max(UInt64(configure.rekeyAfterMs), Limits.rekeyMinimumMs)
+    // The wait after an update is for the one that was tried, not for a newer one.
+    if configure.dictionaryGeneration > hubDictionaryGeneration { updateRetryAt = now }
     hubDictionaryGeneration = configure.dictionaryGeneration
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
