@@ -6,18 +6,13 @@ import Wire
 
 /// What is under way to one node that is online.
 ///
-/// Invariant: `inFlight` holds at most `Limits.storedEntries` messages, and of one stream none whose sequences
-/// lie further apart than the node's duplicate window reaches.
+/// Invariant: `inFlight` holds at most `Limits.storedEntries` messages; of those with one stream's name all come
+/// from one node, and none lie further apart than the receiver's duplicate window reaches.
 final class Delivery {
-  struct InFlight {
-    let row: Int64
-    let stream: UInt64
-    let sequence: UInt64
-  }
 
   /// Rows up to this one were handed out since the beginning or since the last `startOver`.
   var cursor: Int64 = 0
-  var inFlight: [InFlight] = []
+  var inFlight: [SpoolKey] = []
   /// The link was full; goes on at this time.
   var continuesAt = Instant.never
   /// The node had no room, or has not answered: what was not answered is handed out again at this time.
@@ -36,7 +31,11 @@ final class Delivery {
 
   /// Whether this message may be on the way beside those that are.
   func admits(_ message: SpooledMessage) -> Bool {
-    inFlight.allSatisfy { $0.stream != message.stream || message.sequence &- $0.sequence < DuplicateWindowLimits.reach }
+    inFlight.allSatisfy { key in
+      if key.ring.stream != message.stream { return true }
+      // A STORED entry names no source: two of one name could not be told apart.
+      return key.ring.node == message.source && message.sequence &- key.sequence < DuplicateWindowLimits.reach
+    }
   }
 }
 
@@ -94,7 +93,7 @@ extension HubCore {
   }
 
   private func take(_ entry: StoredEntry, from id: UInt32, _ delivery: Delivery, now: Instant) {
-    let index = delivery.inFlight.firstIndex { $0.stream == entry.stream && $0.sequence == entry.sequence }
+    let index = delivery.inFlight.firstIndex { $0.ring.stream == entry.stream && $0.sequence == entry.sequence }
     guard let index else { return }
     if entry.isForLater {
       guard !delivery.isPaused else { return }
@@ -102,8 +101,7 @@ extension HubCore {
       delivery.startsOverAt = now + Limits.resumeMs
       return wake(at: delivery.startsOverAt)
     }
-    delivery.inFlight.remove(at: index)
-    forget(SpoolKey(destination: id, stream: entry.stream, sequence: entry.sequence), now: now)
+    forget(delivery.inFlight.remove(at: index), now: now)
     if entry.failure == nil { status.messagesDelivered += 1 } else { status.messagesDropped += 1 }
   }
 
@@ -151,8 +149,7 @@ extension HubCore {
       delivery.continuesAt = now + Self.outputWaitMs
       return false
     }
-    delivery.inFlight.append(
-      Delivery.InFlight(row: message.row, stream: message.stream, sequence: message.sequence))
+    delivery.inFlight.append(message.key)
     return true
   }
 

@@ -17,7 +17,9 @@ struct SpooledMessage: FetchableRecord {
   let expiresMs: UInt64
   let text: Data
 
-  var key: SpoolKey { SpoolKey(destination: destination, stream: stream, sequence: sequence) }
+  var key: SpoolKey {
+    SpoolKey(destination: destination, ring: RingName(node: source, stream: stream), sequence: sequence)
+  }
 
   init(
     destination: UInt32, source: UInt32, stream: UInt64, sequence: UInt64, hops: UInt8, expiresMs: UInt64, text: Data
@@ -43,10 +45,16 @@ struct SpooledMessage: FetchableRecord {
   }
 }
 
+/// A ring of a node. Never the stream alone: a node chooses its streams' names, and could choose another's.
+struct RingName: Hashable {
+  let node: UInt32
+  let stream: UInt64
+}
+
 /// Names a spooled message.
 struct SpoolKey: Hashable {
   let destination: UInt32
-  let stream: UInt64
+  let ring: RingName
   let sequence: UInt64
 }
 
@@ -66,8 +74,10 @@ extension Registry {
     try write { db in
       for key in delivered {
         try db.execute(
-          cachedSql: "DELETE FROM spool WHERE node = ? AND stream = ? AND sequence = ?",
-          [key.destination, Int64(bitPattern: key.stream), Int64(bitPattern: key.sequence)])
+          cachedSql: "DELETE FROM spool WHERE node = ? AND source = ? AND stream = ? AND sequence = ?",
+          [
+            key.destination, key.ring.node, Int64(bitPattern: key.ring.stream), Int64(bitPattern: key.sequence),
+          ])
       }
       var streams = StreamWindows(db: db, now: now)
       var rooms: [UInt32: ErrorCode?] = [:]
@@ -138,7 +148,7 @@ private struct StreamWindows {
 
   let db: Database
   let now: Int64
-  private var entries: [UInt64: Entry] = [:]
+  private var entries: [RingName: Entry] = [:]
 
   init(db: Database, now: Int64) {
     self.db = db
@@ -147,43 +157,45 @@ private struct StreamWindows {
 
   /// True when a message was taken in before.
   mutating func wasSeen(_ message: SpooledMessage) throws -> Bool {
-    let entry = try load(message.stream, of: message.source)
+    let entry = try load(message.key.ring)
     return entry.window.novelty(source: message.stream, sequence: message.sequence, now: Instant(ms: 0)) != .new
   }
 
   mutating func note(_ message: SpooledMessage) throws {
-    let entry = try load(message.stream, of: message.source)
+    let entry = try load(message.key.ring)
     entry.window.insert(source: message.stream, sequence: message.sequence, now: Instant(ms: 0))
     entry.isChanged = true
   }
 
-  private mutating func load(_ stream: UInt64, of node: UInt32) throws -> Entry {
-    if let entry = entries[stream] { return entry }
+  private mutating func load(_ ring: RingName) throws -> Entry {
+    if let entry = entries[ring] { return entry }
     let entry = Entry()
-    entries[stream] = entry
-    let name = Int64(bitPattern: stream)
-    let stored = try Data.fetchOne(db, sql: "SELECT window FROM streams WHERE stream = ?", arguments: [name])
+    entries[ring] = entry
+    let stream = Int64(bitPattern: ring.stream)
+    let stored = try Data.fetchOne(
+      db, sql: "SELECT window FROM streams WHERE node = ? AND stream = ?", arguments: [ring.node, stream])
     if let stored {
       stored.withUnsafeBytes { bytes in _ = entry.window.decode(bytes, now: Instant(ms: 0)) }
       return entry
     }
     try db.execute(
-      sql: "INSERT INTO streams (stream, node, heard_at, window) VALUES (?, ?, ?, x'')", arguments: [name, node, now])
+      sql: "INSERT INTO streams (node, stream, heard_at, window) VALUES (?, ?, ?, x'')",
+      arguments: [ring.node, stream, now])
     try db.execute(
       sql: """
         DELETE FROM streams WHERE node = ? AND stream NOT IN
           (SELECT stream FROM streams WHERE node = ? ORDER BY heard_at DESC, rowid DESC LIMIT ?)
-        """, arguments: [node, node, Registry.streamsPerNode])
+        """, arguments: [ring.node, ring.node, Registry.streamsPerNode])
     return entry
   }
 
   func write() throws {
-    for (stream, entry) in entries where entry.isChanged {
+    for (ring, entry) in entries where entry.isChanged {
       var bytes = Data(count: DuplicateWindow<1>.encodedBytes)
       bytes.withUnsafeMutableBytes { entry.window.encode(into: $0) }
       try db.execute(
-        cachedSql: "UPDATE streams SET window = ?, heard_at = ? WHERE stream = ?",
-        [bytes, now, Int64(bitPattern: stream)])
+        cachedSql: "UPDATE streams SET window = ?, heard_at = ? WHERE node = ? AND stream = ?",
+        [bytes, now, ring.node, Int64(bitPattern: ring.stream)])
     }
   }
 }

@@ -72,14 +72,15 @@ enum Schema {
           hops INTEGER NOT NULL,
           expires_ms INTEGER NOT NULL,
           body BLOB NOT NULL,
-          UNIQUE (node, stream, sequence)
+          UNIQUE (node, source, stream, sequence)
         ) STRICT;
         CREATE INDEX spool_by_node ON spool (node, seq);
         CREATE TABLE streams (
-          stream INTEGER PRIMARY KEY NOT NULL,
           node INTEGER NOT NULL,
+          stream INTEGER NOT NULL,
           heard_at INTEGER NOT NULL,
-          window BLOB NOT NULL
+          window BLOB NOT NULL,
+          UNIQUE (node, stream)
         ) STRICT;
         CREATE INDEX streams_by_node ON streams (node, heard_at);
         """)

@@ -210,13 +210,16 @@ extension Node {
     var failure: ErrorCode?
     do throws(ErrorCode) {
       guard let stores else { throw .busy }
-      switch stores.seen.window.novelty(source: stream, sequence: frame.sequence, now: now) {
-      case .new: return try keep(frame, stream: stream, stores, now: now)
+      let name = SeenMessages.name(stream, of: frame.source)
+      switch stores.seen.novelty(frame.sequence, of: name, now: now) {
+      case .new:
+        try keep(frame, stream: stream, stores, now: now)
+        return stores.seen.insert(frame.sequence, of: name, now: now)
       case .noRoom: throw .full
       case .duplicate, .tooOld:
         counters.duplicates += 1
         // Not before it is on the medium: its turn comes in `sayStored`.
-        if isOwed(stream: stream, sequence: frame.sequence) { return }
+        if isOwed(frame, stream: stream) { return }
       }
     } catch { failure = error }
     if failure != nil { counters.refusedFull += 1 }
@@ -234,12 +237,14 @@ extension Node {
     ).appendIncoming(to: &scratch)
     session.copyBody(from: Limits.streamBytes, to: &scratch)
     let record = try Self.append(scratch, to: stores.incoming, now: now)
-    stores.seen.window.insert(source: stream, sequence: frame.sequence, now: now)
     owed.append(Owed(record: record, source: frame.source, stream: stream, sequence: frame.sequence))
   }
 
-  private func isOwed(stream: UInt64, sequence: UInt64) -> Bool {
-    for i in 0..<owed.count where owed[i].stream == stream && owed[i].sequence == sequence { return true }
+  private func isOwed(_ frame: FrameHeader, stream: UInt64) -> Bool {
+    for i in 0..<owed.count {
+      let entry = owed[i]
+      if entry.source == frame.source, entry.stream == stream, entry.sequence == frame.sequence { return true }
+    }
     return false
   }
 

@@ -1,5 +1,6 @@
 import Bounded
 import Durable
+import SkyCrypto
 import Wire
 
 /// Where a node keeps what must outlive it: made and opened before the node, by whoever owns the files.
@@ -45,7 +46,28 @@ public final class SeenMessages {
   /// A record that the ring still holds was seen, whatever the checkpoint says.
   public func visit(_ body: RawSpan, now: Instant) {
     guard let entry = StoredMessage(incoming: body) else { return }
-    window.insert(source: entry.stream, sequence: entry.sequence, now: now)
+    insert(entry.sequence, of: Self.name(entry.stream, of: entry.peer), now: now)
+  }
+
+  func novelty(_ sequence: UInt64, of name: UInt64, now: Instant) -> Novelty {
+    window.novelty(source: name, sequence: sequence, now: now)
+  }
+
+  func insert(_ sequence: UInt64, of name: UInt64, now: Instant) {
+    window.insert(source: name, sequence: sequence, now: now)
+  }
+
+  /// What the window calls a ring: source and stream, hashed together. Nodes choose their streams' names; by the name of
+  /// another's ring alone one could make its messages count as seen.
+  static func name(_ stream: UInt64, of source: UInt32) -> UInt64 {
+    var hash = Sha256()
+    hash.update("skynod seen")
+    hash.update(InlineArray<4, UInt8> { UInt8(truncatingIfNeeded: source >> UInt32(24 - 8 * $0)) }.span.bytes)
+    hash.update(InlineArray<8, UInt8> { UInt8(truncatingIfNeeded: stream >> UInt64(56 - 8 * $0)) }.span.bytes)
+    let digest = hash.digest
+    var name: UInt64 = 0
+    for i in 0..<8 { name = name << 8 | UInt64(digest[i]) }
+    return name
   }
 
   public func write(into memory: UnsafeMutableRawBufferPointer) -> Int {

@@ -166,6 +166,42 @@ import Wire
     #expect(b.durable.map(\.text) == ["1", "200", "256", "257"])
   }
 
+  /// Nodes choose the names of their rings: with another's name they must not get at its messages.
+  @Test func theNameOfAnothersRingIsOfNoUse() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    let thief = try swarm.allowedNode(3)
+    for node in [a, b, thief] { swarm.connect(node) }
+    try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
+    try thief.post("far ahead", to: b.id!, sequence: 1 << 40, now: swarm.now)
+    settle(swarm)
+    for sequence in 5...6 as ClosedRange<UInt64> {
+      try a.post("genuine \(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+    }
+    settle(swarm)
+    #expect(b.durable.map(\.text) == ["mine", "far ahead", "genuine 5", "genuine 6"])
+    #expect(b.durable.map(\.frame.source) == [thief.id!, thief.id!, a.id!, a.id!])
+  }
+
+  /// A STORED entry names no source.
+  @Test func twoOfOneNameAreNeverOnTheWayTogether() throws {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    let thief = try swarm.allowedNode(3)
+    for node in [a, b, thief] { swarm.connect(node) }
+    b.verdict = nil
+    try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
+    settle(swarm)
+    try a.post("genuine", to: b.id!, sequence: 5, now: swarm.now)
+    settle(swarm)
+    #expect(b.durable.map(\.text) == ["mine"])
+    b.say(StoredEntry(stream: 77, sequence: 5, failure: nil), now: swarm.now)
+    settle(swarm)
+    #expect(b.durable.map(\.text) == ["mine", "genuine"] && swarm.core.status.messagesDelivered == 1)
+  }
+
   @Test func noMoreIsOnTheWayThanTheRuleAllows() throws {
     let swarm = try TestSwarm()
     let a = try swarm.allowedNode(1)

@@ -219,6 +219,23 @@ import Wire
     #expect(scene.node.counters.duplicates == 3)
   }
 
+  /// Nodes choose the names of their rings: with another's name they must not get at its messages.
+  @Test func theNameOfAnothersRingIsOfNoUse() {
+    let scene = scene()
+    scene.goOnline()
+    scene.hub.sendDurable("mine", sequence: 5, from: 1_000_008, now: scene.now)
+    scene.hub.sendDurable("far ahead", sequence: 1 << 40, from: 1_000_008, now: scene.now)
+    scene.settleDisk()
+    scene.hub.sendDurable("genuine", sequence: 5, from: other, now: scene.now)
+    scene.settleDisk()
+    #expect(scene.inboxTexts() == ["mine", "far ahead", "genuine"])
+    let again = NodeScene(admission: joined, disk: SceneDisk(scene.disk, now: Instant(ms: 4_000_000)))
+    again.goOnline()
+    again.hub.sendDurable("genuine", sequence: 5, from: other, now: again.now)
+    again.settleDisk()
+    #expect(again.inboxTexts() == ["mine", "far ahead", "genuine"], "the window built from the ring says the same")
+  }
+
   @Test func unacknowledgedMessagesComeBackAfterACrashAndOthersDoNot() {
     let first = scene()
     first.goOnline()
