@@ -36,11 +36,9 @@ extension Node {
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
     // What cannot be on the medium is not taken: an acknowledgement would be a lie.
     guard stores.outgoing.ring.health == .stored else { throw .ioFailed }
-    let wall = wallTimeMs(now: now)
-    // A board that does not know the time cannot say when a message ends: it then counts from the hub on.
-    let expires = timeToLiveS == 0 || wall == 0 ? 0 : wall + UInt64(timeToLiveS) * 1_000
     scratch.clear()
-    StoredMessage(to: destination, expiresMs: expires).appendOutgoing(to: &scratch)
+    StoredMessage(to: destination, timeToLiveS: timeToLiveS, takenMs: wallTimeMs(now: now))
+      .appendOutgoing(to: &scratch)
     scratch.append(text)
     let sequence = try Self.append(scratch, to: stores.outgoing, now: now)
     counters.posted += 1
@@ -129,14 +127,11 @@ extension Node {
         counters.ignored += 1
         continue
       }
-      let wall = wallTimeMs(now: now)
-      if message.timeMs != 0, wall != 0, wall >= message.timeMs {
+      guard let left = message.secondsLeft(wallMs: wallTimeMs(now: now)) else {
         stores.outgoing.ring.consume(offer.sequence)
-        settle(offer.sequence, .expired)
+        giveUp(offer.sequence, .expired)
         continue
       }
-      let isLimited = message.timeMs != 0 && wall != 0
-      let left = isLimited ? UInt32(clamping: (message.timeMs - wall + 999) / 1_000) : 0
       try session.send(
         FrameHeader(
           kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
@@ -169,36 +164,38 @@ extension Node {
       if entry.isForLater {
         timers.set(.resume, now + Limits.resumeMs)
       } else if stores.outgoing.ring.consume(entry.sequence) {
-        if let failure = entry.failure { settle(entry.sequence, failure) } else { counters.forwarded += 1 }
+        if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }
     timers.set(.resend, stores.outgoing.ring.onTheWayCount > 0 ? now + Limits.resendMs : .never)
   }
 
-  /// A posted message that will not arrive.
-  private func settle(_ sequence: UInt64, _ failure: ErrorCode) {
+  /// A posted message will not arrive.
+  private func giveUp(_ sequence: UInt64, _ failure: ErrorCode) {
     counters.undelivered += 1
-    _ = forget(sequence)
+    stopAwaiting(sequence)
     tell(.receipt(sequence: sequence, failure: failure))
-  }
-
-  /// Takes an awaited receipt off the list; whom it was for.
-  private func forget(_ sequence: UInt64) -> UInt32? {
-    var found: UInt32?
-    for _ in 0..<awaited.count {
-      guard let entry = awaited.popFirst() else { break }
-      if entry.sequence == sequence { found = entry.destination } else { awaited.append(entry) }
-    }
-    return found
   }
 
   /// The receiver of a durable message has it.
   func takeDurableReceipt(_ receipt: Receipt, from source: UInt32) {
-    for i in 0..<awaited.count where awaited[i].sequence == receipt.sequence && awaited[i].destination == source {
-      _ = forget(receipt.sequence)
-      return tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
+    guard stopAwaiting(receipt.sequence, from: source) else { return counters.ignored += 1 }
+    tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
+  }
+
+  /// False when nobody's word on this message is awaited, or another's.
+  @discardableResult
+  private func stopAwaiting(_ sequence: UInt64, from destination: UInt32? = nil) -> Bool {
+    var found = false
+    for _ in 0..<awaited.count {
+      guard let entry = awaited.popFirst() else { break }
+      if entry.sequence == sequence, destination == nil || destination == entry.destination {
+        found = true
+      } else {
+        awaited.append(entry)
+      }
     }
-    counters.ignored += 1
+    return found
   }
 
   // MARK: Receiving

@@ -78,20 +78,31 @@ public final class SeenMessages {
 
 /// What a ring's record says of a message; the text follows.
 ///
-/// Outgoing: `peer u32` (destination), `expires u64`. Incoming: `peer u32` (source), `stream u64`,
-/// `sequence u64`, `arrived u64`. Times are wall clock, milliseconds since 1970; 0 while unknown, or for no end.
+/// Outgoing: `peer u32` (destination), `time to live u32` (seconds, 0 for no end), `taken in u64`. Incoming:
+/// `peer u32` (source), `stream u64`, `sequence u64`, `arrived u64`. Times are wall clock, milliseconds since 1970; 0
+/// while unknown.
 struct StoredMessage {
-  static let outgoingBytes = 12
+  static let outgoingBytes = 16
   static let incomingBytes = Limits.ringEntryBytes
 
   var peer: UInt32 = 0
   var timeMs: UInt64 = 0
+  var timeToLiveS: UInt32 = 0
   var stream: UInt64 = 0
   var sequence: UInt64 = 0
 
-  init(to destination: UInt32, expiresMs: UInt64) {
+  init(to destination: UInt32, timeToLiveS: UInt32, takenMs: UInt64) {
     peer = destination
-    timeMs = expiresMs
+    timeMs = takenMs
+    self.timeToLiveS = timeToLiveS
+  }
+
+  /// The seconds it has left, 0 for no end; nil when its time is over. A time that nobody knew or knows does not
+  /// count: then it runs from the hub on.
+  func secondsLeft(wallMs: UInt64) -> UInt32? {
+    guard timeToLiveS > 0, timeMs > 0, wallMs > timeMs else { return timeToLiveS }
+    let gone = (wallMs - timeMs) / 1_000
+    return gone < UInt64(timeToLiveS) ? timeToLiveS - UInt32(gone) : nil
   }
 
   init(from source: UInt32, stream: UInt64, sequence: UInt64, arrivedMs: UInt64) {
@@ -106,6 +117,7 @@ struct StoredMessage {
     do throws(DecodeError) {
       var reader = ByteReader(body)
       peer = try reader.integer()
+      timeToLiveS = try reader.integer()
       timeMs = try reader.integer()
     } catch { return nil }
   }
@@ -122,6 +134,7 @@ struct StoredMessage {
 
   func appendOutgoing(to queue: inout ByteQueue) {
     queue.append(bigEndian: peer)
+    queue.append(bigEndian: timeToLiveS)
     queue.append(bigEndian: timeMs)
   }
 

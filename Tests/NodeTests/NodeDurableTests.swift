@@ -114,6 +114,16 @@ import Wire
     #expect(left > 900 && left < 1_000)
   }
 
+  @Test func withoutAClockTheTimeToLiveRunsFromTheHubOn() {
+    let scene = scene()
+    _ = scene.post("on a board without a clock", timeToLiveS: 10)
+    scene.settleDisk()
+    scene.pass(60_000)
+    scene.goOnline()
+    #expect(scene.hub.durable.count == 1)
+    #expect(scene.hub.frames.first { $0.header.isDurable }?.header.timeToLiveS == 10)
+  }
+
   @Test func namesOfOtherRingsAndOfNothingChangeNothing() throws {
     let scene = scene()
     scene.goOnline()
