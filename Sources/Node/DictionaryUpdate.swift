@@ -2,43 +2,46 @@ import Bounded
 import SkyCrypto
 import Wire
 
-/// Where an update reads the dictionary in use and puts the new one together.
-public protocol DictionaryStore: AnyObject {
-  /// Of the dictionary in use; 0 when there is none.
-  var generation: UInt32 { get }
-  /// Makes room for a file of so many bytes; what an earlier attempt left there stays.
-  func begin(fileBytes: Int) throws(ErrorCode)
-  /// Whether these bytes of the new file are there already and have this digest.
-  func holds(_ bytes: Range<Int>, digest: Bytes32) -> Bool
-  /// Fills these bytes of the new file from the dictionary in use, when they are somewhere in it.
-  func reuse(_ bytes: Range<Int>, digest: Bytes32) throws(ErrorCode) -> Bool
-  func write(_ piece: RawSpan, at offset: Int) throws(ErrorCode)
-  /// Checks that the new file is a dictionary of this generation and puts it in the place of the old one.
-  func install(generation: UInt32) throws(ErrorCode)
-}
-
 /// Fetching the dictionary that the hub publishes: the manifest, then page by page the digests of its blocks, and
 /// of the blocks those that are nowhere here yet.
 ///
 /// Every byte is checked against the hub's signature before it is kept; what is kept says by its digest that it is
-/// good, so an update that was cut off goes on where it stopped without any notes. Not a transport: `request` says
-/// what to ask for, `arrived` takes what came, `step` does one piece of work, small enough for a turn of a loop.
+/// good, so an update that was cut off goes on where it stopped without any notes. It reads and writes no file: `request`
+/// says what to ask the hub for, `arrived` takes what came; `work` says what is to be done with the files, `finish`
+/// takes what came of it.
 ///
 /// A class, like `WordDesk`.
 /// Invariant: `manifest` is there, and its signature was good, in every phase behind `.manifest`.
 public final class DictionaryUpdate {
   public enum Phase: UInt8, Sendable {
-    case idle, manifest, page, scan, block, install
+    case idle
+    // Waiting for a piece from the hub.
+    case manifest, page, block
+    // Waiting for whoever has the files.
+    case begin, find, write, install
 
     public var token: StaticString {
       switch self {
       case .idle: "idle"
-      case .manifest: "manifest"
+      case .manifest, .begin: "manifest"
       case .page: "page"
-      case .scan, .block: "blocks"
+      case .find, .block, .write: "blocks"
       case .install: "install"
       }
     }
+  }
+
+  /// What is to be done with the files; small enough for a turn of a loop.
+  public enum Work: Sendable {
+    /// Make room for a new file of so many bytes; what an earlier attempt left there stays.
+    case begin(fileBytes: Int)
+    /// See whether these bytes of the new file are there already and have this digest, or fill them from the
+    /// dictionary in use, when they are somewhere in it.
+    case find(Range<Int>, digest: Bytes32)
+    /// Put the block at hand (`withBlock`) there.
+    case write(Range<Int>)
+    /// Check that the new file is a dictionary of this generation and put it in the place of the old one.
+    case install(generation: UInt32)
   }
 
   /// What became of the last one that ended.
@@ -63,24 +66,37 @@ public final class DictionaryUpdate {
   private var block = 0
   /// The digests of the page's blocks.
   private var digests = ByteQueue(capacity: Limits.dictionaryPageBlocks * Limits.hashBytes)
-  /// A piece that has come and was not worked on.
-  private var piece = ByteQueue(capacity: PieceRequest.byteCount + Limits.dictionaryBlockBytes)
+  /// The block at hand.
+  private var content = ByteQueue(capacity: Limits.dictionaryBlockBytes)
 
   init() {}
 
   public var isIdle: Bool { phase == .idle }
-  /// Whether `step` has something to do.
-  public var hasWork: Bool { phase == .scan || phase == .install || !piece.isEmpty }
 
-  /// What to ask the hub for now; nil when nothing is wanted of it.
+  /// What to ask the hub for; nil when nothing is wanted of it.
   public var request: PieceRequest? {
-    guard piece.isEmpty else { return nil }
     switch phase {
-    case .manifest: return PieceRequest(generation: 0, kind: .manifest, index: 0)
-    case .page: return PieceRequest(generation: manifest!.generation, kind: .page, index: UInt32(page))
-    case .block: return PieceRequest(generation: manifest!.generation, kind: .block, index: UInt32(block))
-    case .idle, .scan, .install: return nil
+    case .manifest: PieceRequest(generation: 0, kind: .manifest, index: 0)
+    case .page: PieceRequest(generation: manifest!.generation, kind: .page, index: UInt32(page))
+    case .block: PieceRequest(generation: manifest!.generation, kind: .block, index: UInt32(block))
+    case .idle, .begin, .find, .write, .install: nil
     }
+  }
+
+  /// What to do with the files; nil when there is nothing.
+  public var work: Work? {
+    switch phase {
+    case .begin: .begin(fileBytes: Int(manifest!.fileBytes))
+    case .find: .find(manifest!.bytes(ofBlock: block), digest: digest(of: block))
+    case .write: .write(manifest!.bytes(ofBlock: block))
+    case .install: .install(generation: manifest!.generation)
+    case .idle, .manifest, .page, .block: nil
+    }
+  }
+
+  /// Lends the bytes that `Work.write` is about.
+  public func withBlock<R>(_ body: (RawSpan) throws(ErrorCode) -> R) throws(ErrorCode) -> R {
+    try Self.lend(content, body)
   }
 
   func start() {
@@ -91,39 +107,70 @@ public final class DictionaryUpdate {
     manifest = nil
   }
 
-  /// The link is gone. What was fetched stays in the store.
-  func stop() {
-    phase = .idle
-    piece.consume(piece.count)
-  }
+  /// The link is gone. What was fetched stays in the new file.
+  func stop() { phase = .idle }
 
-  /// Takes the body of a DICTIONARY PIECE. False when nobody waits for it.
-  func arrived(_ body: RawSpan) throws(ErrorCode) -> Bool {
+  // MARK: From the hub
+
+  /// Takes the body of a DICTIONARY PIECE. False when nobody waits for it. `key` is the hub's identity, `present` the
+  /// generation in use.
+  func arrived(_ body: RawSpan, key: Bytes32, present: UInt32) throws(ErrorCode) -> Bool {
     let head = try PieceRequest(decoding: body)
-    guard let wanted = request else { return false }
-    let isAnswer = head == wanted || head.kind == .none || head.kind == .manifest
-    guard isAnswer, body.byteCount <= piece.capacity else { return false }
-    piece.append(body)
+    guard let wanted = request, head == wanted || head.kind == .none || head.kind == .manifest else { return false }
+    do throws(ErrorCode) {
+      let piece = body.extracting(PieceRequest.byteCount..<body.byteCount)
+      switch head.kind {
+      case .none: throw .notFound
+      case .manifest: takeManifest(try Self.verified(piece, key: key), present: present)
+      case .page: try takePage(piece)
+      case .block: try takeBlock(piece)
+      }
+    } catch { end(.failed(error)) }
     return true
   }
 
-  /// One piece of work. `key` is the hub's identity.
-  func step(_ store: some DictionaryStore, key: Bytes32) {
-    do throws(ErrorCode) {
-      if !piece.isEmpty {
-        // Cleared whatever comes of it.
-        defer { piece.consume(piece.count) }
-        return try take(store, key: key)
-      }
-      switch phase {
-      case .scan: try scan(store)
-      case .install:
-        try store.install(generation: manifest!.generation)
-        end(.installed(manifest!.generation))
-      case .idle, .manifest, .page, .block: break
-      }
-    } catch {
-      end(.failed(error))
+  /// Also comes in the middle, when the hub publishes another generation by then: the update begins anew.
+  private func takeManifest(_ fresh: DictionaryManifest, present: UInt32) {
+    guard fresh.generation > present else { return end(.current) }
+    manifest = fresh
+    page = 0
+    phase = .begin
+  }
+
+  private func takePage(_ piece: RawSpan) throws(ErrorCode) {
+    guard piece.byteCount == manifest!.blocks(ofPage: page).count * Limits.hashBytes,
+      equal(Sha256.digest(piece), manifest!.page(page))
+    else { throw .dictionaryRefused }
+    digests.consume(digests.count)
+    digests.append(piece)
+    block = manifest!.blocks(ofPage: page).lowerBound
+    phase = .find
+  }
+
+  private func takeBlock(_ piece: RawSpan) throws(ErrorCode) {
+    guard piece.byteCount == manifest!.bytes(ofBlock: block).count, equal(Sha256.digest(piece), digest(of: block))
+    else { throw .dictionaryRefused }
+    content.consume(content.count)
+    content.append(piece)
+    phase = .write
+  }
+
+  // MARK: From whoever has the files
+
+  /// What came of `work`: of `find` whether the bytes are there now, of the others true.
+  func finish(_ result: Result<Bool, ErrorCode>) {
+    switch (phase, result) {
+    case (_, .failure(let error)): end(.failed(error))
+    case (.begin, _): phase = .page
+    case (.find, .success(true)):
+      reusedBlocks += 1
+      advance()
+    case (.find, _): phase = .block
+    case (.write, _):
+      fetchedBlocks += 1
+      advance()
+    case (.install, _): end(.installed(manifest!.generation))
+    case (.idle, _), (.manifest, _), (.page, _), (.block, _): break
     }
   }
 
@@ -132,58 +179,10 @@ public final class DictionaryUpdate {
     self.outcome = outcome
   }
 
-  private func take(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
-    let head = try Self.head(piece)
-    switch head.kind {
-    case .none: throw .notFound
-    case .manifest: try takeManifest(store, key: key)
-    case .page:
-      guard phase == .page, equal(Self.digest(piece), manifest!.page(page)),
-        piece.count - PieceRequest.byteCount == manifest!.blocks(ofPage: page).count * Limits.hashBytes
-      else { throw .dictionaryRefused }
-      digests.consume(digests.count)
-      Self.copyBytes(of: piece, to: &digests)
-      block = manifest!.blocks(ofPage: page).lowerBound
-      phase = .scan
-    case .block:
-      let place = manifest!.bytes(ofBlock: block)
-      guard phase == .block, piece.count - PieceRequest.byteCount == place.count,
-        equal(Self.digest(piece), digest(of: block))
-      else { throw .dictionaryRefused }
-      try Self.write(piece, to: store, at: place.lowerBound)
-      fetchedBlocks += 1
-      advance()
-    }
-  }
-
-  /// Also comes in the middle, when the hub publishes another generation by then: the update begins anew.
-  private func takeManifest(_ store: some DictionaryStore, key: Bytes32) throws(ErrorCode) {
-    let fresh = try Self.manifest(piece, key: key)
-    guard fresh.generation > store.generation else { return end(.current) }
-    try store.begin(fileBytes: Int(fresh.fileBytes))
-    manifest = fresh
-    page = 0
-    phase = .page
-  }
-
-  private func scan(_ store: some DictionaryStore) throws(ErrorCode) {
-    let place = manifest!.bytes(ofBlock: block)
-    let wanted = digest(of: block)
-    if store.holds(place, digest: wanted) {
-      reusedBlocks += 1
-      return advance()
-    }
-    if try store.reuse(place, digest: wanted) {
-      reusedBlocks += 1
-      return advance()
-    }
-    phase = .block
-  }
-
   /// To the next block, the next page, or the end.
   private func advance() {
     block += 1
-    phase = .scan
+    phase = .find
     guard block == manifest!.blocks(ofPage: page).upperBound else { return }
     page += 1
     phase = page < manifest!.pageCount ? .page : .install
@@ -200,27 +199,9 @@ public final class DictionaryUpdate {
     return Bytes32 { bytes[index * Limits.hashBytes + $0] }
   }
 
-  private static func head(_ piece: borrowing ByteQueue) throws(ErrorCode) -> PieceRequest {
-    try PieceRequest(decoding: piece.bytes)
-  }
-
-  private static func digest(_ piece: borrowing ByteQueue) -> Bytes32 {
-    Sha256.digest(piece.bytes.extracting(PieceRequest.byteCount..<piece.count))
-  }
-
-  private static func copyBytes(of piece: borrowing ByteQueue, to target: inout ByteQueue) {
-    target.append(piece.bytes.extracting(PieceRequest.byteCount..<piece.count))
-  }
-
-  private static func write(
-    _ piece: borrowing ByteQueue, to store: some DictionaryStore, at offset: Int
-  ) throws(ErrorCode) {
-    try store.write(piece.bytes.extracting(PieceRequest.byteCount..<piece.count), at: offset)
-  }
-
-  private static func manifest(_ piece: borrowing ByteQueue, key: Bytes32) throws(ErrorCode) -> DictionaryManifest {
-    try verified(piece.bytes.extracting(PieceRequest.byteCount..<piece.count), key: key)
-  }
+  private static func lend<R>(
+    _ queue: borrowing ByteQueue, _ body: (RawSpan) throws(ErrorCode) -> R
+  ) throws(ErrorCode) -> R { try body(queue.bytes) }
 
   /// A manifest whose signature is that of `key`; `dictionaryRefused` otherwise.
   public static func verified(_ bytes: RawSpan, key: Bytes32) throws(ErrorCode) -> DictionaryManifest {

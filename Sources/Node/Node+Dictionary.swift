@@ -21,16 +21,11 @@ extension Node {
     return true
   }
 
-  /// One piece of an update's work; true when it wants another turn soon. Tells when an update has ended.
-  public func stepUpdate(_ store: some DictionaryStore, now: Instant) -> Bool {
-    guard update.hasWork, let hub = session.peerWelcome?.identity else { return false }
-    update.step(store, key: hub)
-    if update.isIdle {
-      updateRetryAt = now + Limits.updateRetryMs
-      tell(.dictionary(update.outcome))
-    }
-    runDictionary(now: now)
-    return update.hasWork
+  /// What came of `update.work`. Tells when the update has ended.
+  public func finishUpdateWork(_ result: Result<Bool, ErrorCode>, now: Instant) {
+    guard update.work != nil else { return }
+    update.finish(result)
+    updateMoved(now: now)
   }
 
   /// Writes the learnt words into a buffer and lends it.
@@ -99,11 +94,22 @@ extension Node {
   }
 
   func takeDictionaryPiece(now: Instant) throws(ErrorCode) {
-    if try session.withBody({ body throws(ErrorCode) in try update.arrived(body) }) {
-      nextPieceAt = max(now, pieceAskedAt + Limits.pieceIntervalMs)
-    } else {
-      counters.ignored += 1
+    guard let hub = session.peerWelcome?.identity else { return }
+    let present = dictionaryGeneration
+    let isTaken = try session.withBody { body throws(ErrorCode) in
+      try update.arrived(body, key: hub, present: present)
     }
+    guard isTaken else { return counters.ignored += 1 }
+    nextPieceAt = max(now, pieceAskedAt + Limits.pieceIntervalMs)
+    updateMoved(now: now)
+  }
+
+  private func updateMoved(now: Instant) {
+    if update.isIdle {
+      updateRetryAt = now + Limits.updateRetryMs
+      tell(.dictionary(update.outcome))
+    }
+    runDictionary(now: now)
   }
 
   func dictionaryLinkEnded() {

@@ -279,13 +279,13 @@ final class Daemon: ControlHandler {
   }
 
   /// When the dictionary needs a turn: at once while an update has work, later for what is to be written.
-  private var dictionaryDue: Instant { node.update.hasWork ? Clock.now : node.words.writeDue }
+  private var dictionaryDue: Instant { node.update.work != nil ? Clock.now : node.words.writeDue }
 
   /// One piece of an update's work a turn, so that everybody else has theirs.
   private func workOnDictionary(now: Instant) {
-    if node.update.hasWork {
+    if let work = node.update.work {
       let before = dictionary.generation
-      _ = node.stepUpdate(dictionary, now: now)
+      node.finishUpdateWork(dictionary.perform(work, node.update), now: now)
       if dictionary.generation != before { useDictionary() }
     }
     if now >= node.words.writeDue { keepLearntWords() }

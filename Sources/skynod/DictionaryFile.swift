@@ -11,7 +11,7 @@ import Wire
 /// Two files may hold one: the board's own, named in the configuration, and the last update's, in the state
 /// directory. The higher generation is in use, the update's when they are equal. Without either everything else
 /// works. The file is never changed in place: the pages of an old one stay good until it is let go.
-final class DictionaryFile: DictionaryStore {
+final class DictionaryFile {
   private var map = MappedFile()
   private var part = PartFile()
   private let updatedFile: PathText
@@ -90,9 +90,23 @@ final class DictionaryFile: DictionaryStore {
 
   // MARK: Updating
 
-  func begin(fileBytes: Int) throws(ErrorCode) { try part.open(partFile, bytes: fileBytes) }
+  /// Does one piece of what an update asks for.
+  func perform(_ work: DictionaryUpdate.Work, _ update: DictionaryUpdate) -> Result<Bool, ErrorCode> {
+    do throws(ErrorCode) {
+      switch work {
+      case .begin(let fileBytes): try part.open(partFile, bytes: fileBytes)
+      case .find(let bytes, let digest):
+        if holds(bytes, digest: digest) { return .success(true) }
+        return .success(try reuse(bytes, digest: digest))
+      case .write(let bytes):
+        try update.withBlock { block throws(ErrorCode) in try part.write(block, at: bytes.lowerBound) }
+      case .install(let generation): try install(generation: generation)
+      }
+      return .success(true)
+    } catch { return .failure(error) }
+  }
 
-  func holds(_ bytes: Range<Int>, digest: Bytes32) -> Bool { Self.holds(part, bytes, digest) }
+  private func holds(_ bytes: Range<Int>, digest: Bytes32) -> Bool { Self.holds(part, bytes, digest) }
 
   private static func holds(_ part: borrowing PartFile, _ bytes: Range<Int>, _ digest: Bytes32) -> Bool {
     guard bytes.upperBound <= part.bytes.byteCount else { return false }
@@ -100,7 +114,7 @@ final class DictionaryFile: DictionaryStore {
   }
 
   /// A block's bytes are where its section's are in the old file: sections move as a whole when earlier ones grow.
-  func reuse(_ bytes: Range<Int>, digest: Bytes32) throws(ErrorCode) -> Bool {
+  private func reuse(_ bytes: Range<Int>, digest: Bytes32) throws(ErrorCode) -> Bool {
     guard let start = Self.place(of: bytes, new: part, old: map) else { return false }
     return try Self.copy(map, start..<(start + bytes.count), digest, to: &part, at: bytes.lowerBound)
   }
@@ -128,11 +142,9 @@ final class DictionaryFile: DictionaryStore {
     return true
   }
 
-  func write(_ piece: RawSpan, at offset: Int) throws(ErrorCode) { try part.write(piece, at: offset) }
-
   /// The bytes are those that the hub signed. That they are a dictionary is looked at all the same: a hub may be
   /// careless. What is in it is checked where it is used.
-  func install(generation: UInt32) throws(ErrorCode) {
+  private func install(generation: UInt32) throws(ErrorCode) {
     let began = Clock.now
     guard Self.generation(part) == generation else {
       discard()

@@ -55,7 +55,7 @@ private struct Publication {
 }
 
 /// Files in memory: what is in use, and what is being put together.
-final class MemoryStore: DictionaryStore {
+final class MemoryStore {
   var generation: UInt32 = 1
   var present: [UInt8] = []
   var part: [UInt8] = []
@@ -63,17 +63,30 @@ final class MemoryStore: DictionaryStore {
   var failure: ErrorCode?
   var refusesInstall = false
 
-  func begin(fileBytes: Int) throws(ErrorCode) {
+  /// Does what an update asks for, as the daemon does with files.
+  func perform(_ work: DictionaryUpdate.Work, _ update: DictionaryUpdate) -> Result<Bool, ErrorCode> {
+    do throws(ErrorCode) {
+      switch work {
+      case .begin(let fileBytes): try begin(fileBytes: fileBytes)
+      case .find(let range, let digest): return .success(holds(range, digest: digest) || reuse(range, digest: digest))
+      case .write(let range): try update.withBlock { block throws(ErrorCode) in try write(block, at: range.lowerBound) }
+      case .install(let generation): try install(generation: generation)
+      }
+      return .success(true)
+    } catch { return .failure(error) }
+  }
+
+  private func begin(fileBytes: Int) throws(ErrorCode) {
     if let failure { throw failure }
     part += [UInt8](repeating: 0, count: max(0, fileBytes - part.count))
     part.removeSubrange(fileBytes...)
   }
 
-  func holds(_ range: Range<Int>, digest: Bytes32) -> Bool {
+  private func holds(_ range: Range<Int>, digest: Bytes32) -> Bool {
     equal(Sha256.digest(Array(part[range]).span.bytes), digest)
   }
 
-  func reuse(_ range: Range<Int>, digest: Bytes32) throws(ErrorCode) -> Bool {
+  private func reuse(_ range: Range<Int>, digest: Bytes32) -> Bool {
     guard range.upperBound <= present.count, equal(Sha256.digest(Array(present[range]).span.bytes), digest) else {
       return false
     }
@@ -81,13 +94,13 @@ final class MemoryStore: DictionaryStore {
     return true
   }
 
-  func write(_ piece: RawSpan, at offset: Int) throws(ErrorCode) {
+  private func write(_ piece: RawSpan, at offset: Int) throws(ErrorCode) {
     if let failure { throw failure }
     writes += 1
     part.replaceSubrange(offset..<(offset + piece.byteCount), with: bytes(of: piece))
   }
 
-  func install(generation: UInt32) throws(ErrorCode) {
+  private func install(generation: UInt32) throws(ErrorCode) {
     if refusesInstall { throw .dictionaryRefused }
     self.generation = generation
     present = part
@@ -108,11 +121,11 @@ final class MemoryStore: DictionaryStore {
   ) {
     update.start()
     for _ in 0..<100_000 {
-      if update.hasWork {
-        update.step(store, key: key)
+      if let work = update.work {
+        update.finish(store.perform(work, update))
       } else if let request = update.request {
         guard let answer = change(request, hub.piece(request)) else { return }
-        #expect((try? update.arrived(answer.span.bytes)) == true)
+        #expect((try? update.arrived(answer.span.bytes, key: key, present: store.generation)) == true)
       } else {
         return
       }
@@ -150,7 +163,7 @@ final class MemoryStore: DictionaryStore {
     run(first, store, hub) { request, answer in request.kind == .block && request.index == 140 ? nil : answer }
     #expect(store.generation == 1 && store.writes == 140)
     first.stop()
-    #expect(first.isIdle && !first.hasWork)
+    #expect(first.isIdle && first.work == nil)
     // Even if some of what was written did not reach the medium.
     store.part[70 * 4_096] ^= 0xFF
     let second = DictionaryUpdate()
@@ -243,10 +256,16 @@ final class MemoryStore: DictionaryStore {
   @Test func whatNobodyAskedForIsLeft() throws {
     let update = DictionaryUpdate()
     let hub = Publication(generation: 2, file: Self.file(5_000))
-    #expect(try !update.arrived(hub.piece(PieceRequest(generation: 0, kind: .manifest, index: 0)).span.bytes))
+    #expect(
+      try !update.arrived(
+        hub.piece(PieceRequest(generation: 0, kind: .manifest, index: 0)).span.bytes, key: key, present: 1))
     update.start()
-    #expect(try !update.arrived(hub.piece(PieceRequest(generation: 2, kind: .block, index: 0)).span.bytes))
-    #expect(throws: ErrorCode.malformedFrame) { try update.arrived(([1, 2, 3] as [UInt8]).span.bytes) }
+    #expect(
+      try !update.arrived(
+        hub.piece(PieceRequest(generation: 2, kind: .block, index: 0)).span.bytes, key: key, present: 1))
+    #expect(throws: ErrorCode.malformedFrame) {
+      try update.arrived(([1, 2, 3] as [UInt8]).span.bytes, key: key, present: 1)
+    }
   }
 }
 
@@ -302,7 +321,9 @@ final class MemoryStore: DictionaryStore {
       }
       scene.hub.frames.removeAll()
       scene.settle()
-      while scene.node.stepUpdate(store, now: scene.now) {}
+      while let work = scene.node.update.work {
+        scene.node.finishUpdateWork(store.perform(work, scene.node.update), now: scene.now)
+      }
       scene.settle()
       if store.generation == 2 { scene.node.useDictionary(generation: 2, known: nil) }
       scene.pass(Limits.pieceIntervalMs)
@@ -332,8 +353,6 @@ final class MemoryStore: DictionaryStore {
     scene.hub.send(
       FrameHeader(kind: .dictionaryPiece, destination: 1_000_000),
       Publication.head(PieceRequest(generation: 0, kind: .none, index: 0)), now: scene.now)
-    scene.settle()
-    _ = scene.node.stepUpdate(MemoryStore(), now: scene.now)
     scene.settle()
     #expect(scene.node.update.outcome == .failed(.notFound))
     scene.pass(Limits.updateRetryMs - 60_000)

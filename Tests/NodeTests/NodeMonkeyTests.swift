@@ -170,7 +170,9 @@ final class Monkey {
     case 38: idle([200_000, 700_000, 5_000_000][random.next(3)])
     case 39: hub.configure.dictionaryGeneration = [0, 1, 2, .max][random.next(4)]
     case 40: _ = scene.node.words.want(([UInt8(97 + random.next(26)), 98, 99] as [UInt8]).span.bytes, now: now)
-    case 41: _ = scene.node.stepUpdate(store, now: now)
+    case 41:
+      guard let work = scene.node.update.work else { return }
+      scene.node.finishUpdateWork(store.perform(work, scene.node.update), now: now)
     case 42: attempt { node throws(ErrorCode) in _ = try node.updateDictionary(now: now) }
     case 43: scene.node.useDictionary(generation: UInt32(random.next(3)), known: nil)
     default: if let action = scene.node.nextAction() { scene.actions.append(action) }  // taken, never done
