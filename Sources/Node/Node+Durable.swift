@@ -222,7 +222,7 @@ extension Node {
     if failure != nil { counters.refusedFull += 1 }
     scratch.clear()
     _ = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure).append(to: &scratch)
-    try sendIfRoom(FrameHeader(kind: .stored, source: nodeId), now: now)
+    try sendScratchIfRoom(FrameHeader(kind: .stored, source: nodeId), now: now)
   }
 
   private func keep(_ frame: FrameHeader, stream: UInt64, _ stores: Stores, now: Instant) throws(ErrorCode) {
@@ -256,20 +256,14 @@ extension Node {
       _ = StoredEntry(stream: owed[count].stream, sequence: owed[count].sequence, failure: nil).append(to: &scratch)
       count += 1
     }
-    try session.send(FrameHeader(kind: .stored, source: nodeId), bodyOf: scratch, now: now)
+    try sendScratch(FrameHeader(kind: .stored, source: nodeId), now: now)
     for _ in 0..<count {
       guard let entry = owed.popFirst() else { return }
       scratch.clear()
       _ = Receipt(sequence: entry.sequence, failure: nil).append(to: &scratch)
-      try sendIfRoom(
+      try sendScratchIfRoom(
         FrameHeader(kind: .receipt, flags: FrameHeader.durable, source: nodeId, destination: entry.source), now: now)
     }
-  }
-
-  /// Without room the other side asks again, or does without.
-  private func sendIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
-    guard session.output.space >= Session.recordBytes(body: scratch.count) else { return }
-    try session.send(frame, bodyOf: scratch, now: now)
   }
 
   /// What is on the medium and was not shown yet becomes visible to the owner.

@@ -146,12 +146,8 @@ extension Node {
     }
     scratch.clear()
     _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
-    do throws(ErrorCode) {
-      try sendScratch(FrameHeader(kind: .receipt, source: nodeId, destination: frame.source), now: now)
-    } catch {
-      // Without room for the receipt the sender hears "timeout"; the message itself is kept.
-      if error != .full { throw error }
-    }
+    // Without room for the receipt the sender hears "timeout"; the message itself is kept.
+    try sendScratchIfRoom(FrameHeader(kind: .receipt, source: nodeId, destination: frame.source), now: now)
   }
 
   /// Only the destination of a message, or the hub in its name, may say what became of it.
@@ -166,5 +162,11 @@ extension Node {
 
   func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     try session.send(frame, bodyOf: scratch, now: now)
+  }
+
+  /// Sends what the other side can do without, or asks for again.
+  func sendScratchIfRoom(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    guard session.output.space >= Session.recordBytes(body: scratch.count) else { return }
+    try sendScratch(frame, now: now)
   }
 }

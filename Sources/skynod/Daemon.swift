@@ -205,7 +205,7 @@ final class Daemon: ControlHandler {
     repeat {
       act(now: now)
       do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
-    } while node.session.output.isEmpty && node.moveStored(now: now)
+    } while node.moveStored(now: now)
     act(now: now)
     rings.pump(now: now)
     control.answerHeld(handler: self)

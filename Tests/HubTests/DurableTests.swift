@@ -9,6 +9,16 @@ import Wire
 
 /// Durable messages through the hub: real sessions, a real registry, virtual time.
 @Suite struct HubDurableTests {
+  /// A hub with two nodes that are online.
+  private func pair() throws -> (swarm: TestSwarm, a: TestNode, b: TestNode) {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    return (swarm, a, b)
+  }
+
   /// Long enough for a commit, and for what was delivered to be forgotten.
   private func settle(_ swarm: TestSwarm) {
     for _ in 0..<3 { swarm.pass(30) }
@@ -37,11 +47,7 @@ import Wire
   }
 
   @Test func whatComesTwiceIsKeptOnce() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     for sequence in [7, 8, 7, 300, 8, 7] as [UInt64] {
       try a.post("number \(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
       settle(swarm)
@@ -51,22 +57,14 @@ import Wire
   }
 
   @Test func whatComesTwiceInOneCommitIsKeptOnce() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     for _ in 0..<3 { try a.post("once", to: b.id!, sequence: 1, now: swarm.now) }
     settle(swarm)
     #expect(b.durable.count == 1 && a.stored.count == 3)
   }
 
   @Test func whatANodeNeverAnswersIsSentAgainOnItsNextLink() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     b.verdict = nil
     try a.post("hello?", to: b.id!, sequence: 1, now: swarm.now)
     settle(swarm)
@@ -79,11 +77,7 @@ import Wire
   }
 
   @Test func aNodeWithoutRoomIsAskedAgain() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     b.verdict = { _ in .full }
     for sequence in 1...3 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
@@ -99,11 +93,7 @@ import Wire
   }
 
   @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     b.verdict = { _ in .tooLong }
     try a.post("too long for you", to: b.id!, sequence: 1, now: swarm.now)
     settle(swarm)
@@ -150,11 +140,7 @@ import Wire
 
   /// A window of 256 tells duplicates only within its reach: the hub must not have more on the way.
   @Test func nothingIsSentThatTheReceiverCouldTakeForOld() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     b.verdict = nil
     for sequence in [1, 200, 256, 257, 1_000] as [UInt64] {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
@@ -168,11 +154,9 @@ import Wire
 
   /// Nodes choose the names of their rings: with another's name they must not get at its messages.
   @Test func theNameOfAnothersRingIsOfNoUse() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
+    let (swarm, a, b) = try pair()
     let thief = try swarm.allowedNode(3)
-    for node in [a, b, thief] { swarm.connect(node) }
+    swarm.connect(thief)
     try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
     try thief.post("far ahead", to: b.id!, sequence: 1 << 40, now: swarm.now)
     settle(swarm)
@@ -186,11 +170,9 @@ import Wire
 
   /// A STORED entry names no source.
   @Test func twoOfOneNameAreNeverOnTheWayTogether() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
+    let (swarm, a, b) = try pair()
     let thief = try swarm.allowedNode(3)
-    for node in [a, b, thief] { swarm.connect(node) }
+    swarm.connect(thief)
     b.verdict = nil
     try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
     settle(swarm)
@@ -203,11 +185,7 @@ import Wire
   }
 
   @Test func noMoreIsOnTheWayThanTheRuleAllows() throws {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
+    let (swarm, a, b) = try pair()
     b.verdict = nil
     for sequence in 1...100 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)

@@ -1,4 +1,5 @@
 import Bounded
+import CSky
 import Platform
 import Testing
 import Wire
@@ -223,5 +224,15 @@ import Wire
   @Test(arguments: ["", "two words", "a,CN=b", "naïve.example"])
   func noCertificateForWhatIsNoHostName(name: String) {
     #expect(thrown { () throws(ErrorCode) in _ = try TlsCredentials(host: HostText(name)!) } == .certificateInvalid)
+  }
+
+  /// The C layer gives error numbers; each is the negative of the one it means.
+  @Test func theNumbersOfTheCLayerAreThoseOfErrorCode() {
+    let pairs: [(Int32, ErrorCode)] = [
+      (SKY_TLS_FAILED, .tlsFailed), (SKY_TLS_PIN_MISMATCH, .pinMismatch), (SKY_TLS_CERTIFICATE, .certificateInvalid),
+      (SKY_TLS_CLOSED, .linkClosed), (SKY_TLS_TRUNCATED, .truncated), (SKY_TLS_FULL, .full), (SKY_DNS_FULL, .full),
+      (SKY_DNS_FAILED, .resolveFailed),
+    ]
+    for (number, code) in pairs { #expect(number == -Int32(code.number), "\(code)") }
   }
 }
