@@ -10,7 +10,6 @@ import Wire
 /// says what to ask the hub for, `arrived` takes what came; `work` says what is to be done with the files, `finish`
 /// takes what came of it.
 ///
-/// A class, like `WordDesk`.
 /// Invariant: `manifest` is there, and its signature was good, in every phase behind `.manifest`.
 public final class DictionaryUpdate {
   public enum Phase: UInt8, Sendable {

@@ -9,7 +9,6 @@ import Wire
 /// knows; when the hub gives it another id, the two dictionaries are not of one origin, and its answers count for
 /// nothing.
 ///
-/// A class, so that the node that owns it stays small enough to be moved.
 /// Invariant: a word is in at most one place, and the words of a question under way are the oldest of the queue.
 public final class WordDesk {
   /// What can be said of a word at once.
@@ -31,7 +30,7 @@ public final class WordDesk {
     public var refused: UInt64 = 0
   }
 
-  private static let magic: UInt32 = 0x534B_5957
+  private static let magic: UInt32 = 0x534B_594C
   private static let headBytes = 4 + 1 + Limits.keyBytes
   private static let checkBytes = 8
   /// The longest `encode`.
@@ -219,7 +218,7 @@ public final class WordDesk {
 
   // MARK: Kept over restarts
 
-  /// The learnt words as a file: `SKYW`, version 1, the hub's key, the entries, and the first 8 bytes of the
+  /// The learnt words as a file: `SKYL`, version 1, the hub's key, the entries, and the first 8 bytes of the
   /// SHA-256 of all that. `queue` must be empty and hold `fileBytes`.
   func encode(to file: inout ByteQueue) {
     precondition(file.isEmpty && file.capacity >= Self.fileBytes)
