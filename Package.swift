@@ -107,10 +107,15 @@ if !embedded && fuzzer == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
+    // The medium in memory that tests of several modules put under a node.
+    .target(
+      name: "TestSupport", dependencies: ["Bounded", "Durable", "Node", "Wire"], path: "Tests/TestSupport",
+      swiftSettings: common),
     .testTarget(
       name: "HubTests",
       dependencies: [
-        "Hub", "skyhub", "CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto", "Node", "Platform",
+        "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto", "Node",
+        "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -147,7 +152,8 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", .product(name: "Crypto", package: "swift-crypto"),
+        "TestSupport", "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky",
+        .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
   ]

@@ -1,9 +1,9 @@
-// Making the hub's key and certificate. Apart from sky_tls.c so that board programs, which never
-// make one, do not carry the writer.
+// Making a key and a self-signed certificate: for a hub, and for a board that is to relay.
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
 #define _TIME_BITS 64
 #include <ctype.h>
+#include <mbedtls/ecp.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/rsa.h>
 #include <mbedtls/x509_crt.h>
@@ -44,20 +44,27 @@ static int describe(mbedtls_x509write_cert *writer, const char *name) {
   mbedtls_x509write_crt_set_md_alg(writer, MBEDTLS_MD_SHA256);
   if (mbedtls_x509write_crt_set_serial_raw(writer, serial, sizeof serial) != 0) return -1;
   if (mbedtls_x509write_crt_set_validity(writer, "19700101000000", "99991231235959") != 0) return -1;
-  if (mbedtls_x509write_crt_set_subject_name(writer, "CN=skyhub") != 0) return -1;
-  if (mbedtls_x509write_crt_set_issuer_name(writer, "CN=skyhub") != 0) return -1;
+  if (mbedtls_x509write_crt_set_subject_name(writer, "CN=skynod") != 0) return -1;
+  if (mbedtls_x509write_crt_set_issuer_name(writer, "CN=skynod") != 0) return -1;
   if (mbedtls_x509write_crt_set_basic_constraints(writer, 0, -1) != 0) return -1;
   return mbedtls_x509write_crt_set_subject_alternative_name(writer, &alternative);
 }
 
-int sky_tls_make_certificate(const char *name, char *certificate, size_t cn, char *key, size_t kn) {
+static int make_key(mbedtls_pk_context *pair, bool rsa) {
+  mbedtls_pk_type_t type = rsa ? MBEDTLS_PK_RSA : MBEDTLS_PK_ECKEY;
+  if (mbedtls_pk_setup(pair, mbedtls_pk_info_from_type(type)) != 0) return -1;
+  if (rsa) return mbedtls_rsa_gen_key(mbedtls_pk_rsa(*pair), sky_tls_random, NULL, 2048, 65537);
+  return mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(*pair), sky_tls_random, NULL);
+}
+
+int sky_tls_make_certificate(const char *name, bool rsa, char *certificate, size_t cn, char *key,
+                             size_t kn) {
   if (!is_host_name(name) || psa_crypto_init() != PSA_SUCCESS) return SKY_TLS_CERTIFICATE;
   mbedtls_pk_context pair;
   mbedtls_x509write_cert writer;
   mbedtls_pk_init(&pair);
   mbedtls_x509write_crt_init(&writer);
-  int result = mbedtls_pk_setup(&pair, mbedtls_pk_info_from_type(MBEDTLS_PK_RSA));
-  if (result == 0) result = mbedtls_rsa_gen_key(mbedtls_pk_rsa(pair), sky_tls_random, NULL, 2048, 65537);
+  int result = make_key(&pair, rsa);
   mbedtls_x509write_crt_set_subject_key(&writer, &pair);
   mbedtls_x509write_crt_set_issuer_key(&writer, &pair);
   if (result == 0) result = describe(&writer, name);

@@ -43,17 +43,19 @@ final class Delivery {
 extension HubCore {
   /// A durable message that came in and is not committed yet.
   struct Arrival {
+    struct Sender: Hashable {
+      let link: LinkId
+      let id: UInt32
+    }
+
     let message: SpooledMessage
     let link: LinkId
+    var sender: Sender { Sender(link: link, id: message.source) }
   }
 
   // MARK: From nodes
 
   func takeDurable(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
-    guard frame.source == id else {
-      log.line(.warning, "\(describe(link)): \(ErrorCode.spoofedSource.sentence)")
-      return close(link, .spoofedSource, now: now)
-    }
     let length = link.session.body.byteCount
     guard length > Limits.streamBytes, let stream = try? decodeStream(link.session.body) else {
       return close(link, .malformedFrame, now: now)
@@ -64,7 +66,8 @@ extension HubCore {
       expiresMs: frame.timeToLiveS == 0 ? 0 : wall + UInt64(frame.timeToLiveS) * 1_000,
       text: Data(copying: link.session.body.extracting(Limits.streamBytes..<length)))
     if let failure = refusal(of: message) {
-      return sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)], to: link, now: now)
+      let entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
+      return sayStored([entry], to: id, over: link, now: now)
     }
     arrivals.append(Arrival(message: message, link: link.id))
     flushSpool(by: now + Self.gatherMs)
@@ -72,7 +75,7 @@ extension HubCore {
 
   private func refusal(of message: SpooledMessage) -> ErrorCode? {
     if message.text.count > Limits.messageBytes { return .tooLong }
-    if message.hops >= Router.hopsMaximum { return .unreachable }
+    if message.hops >= Limits.hops { return .unreachable }
     // Sequences that no ring gives out; the registry's numbers are signed.
     if message.sequence >> 63 != 0 { return .badArgument }
     return arrivals.count < Self.arrivalsPending ? nil : .busy
@@ -153,14 +156,14 @@ extension HubCore {
     return true
   }
 
-  private func sayStored(_ entries: [StoredEntry], to link: HubLink, now: Instant) {
+  private func sayStored(_ entries: [StoredEntry], to id: UInt32, over link: HubLink, now: Instant) {
     for start in stride(from: 0, to: entries.count, by: Limits.storedEntries) {
       scratch.consume(scratch.count)
       for entry in entries[start..<min(entries.count, start + Limits.storedEntries)] {
         _ = entry.append(to: &scratch)
       }
       // Without room the node asks again by sending once more.
-      _ = put(FrameHeader(kind: .stored, destination: link.nodeId ?? 0), scratch, to: link, now: now)
+      _ = put(FrameHeader(kind: .stored, destination: id), scratch, to: link, now: now)
     }
   }
 
@@ -198,16 +201,18 @@ extension HubCore {
       if delivered.count > Self.arrivalsPending { delivered.removeFirst(delivered.count - Self.arrivalsPending) }
       flushSpool(by: now + Limits.resumeMs)
     }
-    var words: [LinkId: [StoredEntry]] = [:]
+    var words: [Arrival.Sender: [StoredEntry]] = [:]
     for (arrival, failure) in zip(taken, verdicts) {
       if failure == nil {
         status.messagesStored += 1
         if arrival.message.destination == 0 { sayReceived(arrival, now: now) }
       }
-      words[arrival.link, default: []].append(
+      words[arrival.sender, default: []].append(
         StoredEntry(stream: arrival.message.stream, sequence: arrival.message.sequence, failure: failure))
     }
-    for (id, entries) in words { if let link = link(id) { sayStored(entries, to: link, now: now) } }
+    for (sender, entries) in words {
+      if let link = link(sender.link) { sayStored(entries, to: sender.id, over: link, now: now) }
+    }
     for id in Set(taken.map(\.message.destination)) { deliver(to: id, now: now) }
   }
 

@@ -6,22 +6,38 @@ import Wire
 /// What flows over an established link: heartbeats, messages, receipts.
 extension HubCore {
   func handle(_ frame: FrameHeader, on link: HubLink, now: Instant) {
-    guard let id = link.nodeId else { return }
+    guard let id = sender(of: frame, on: link, now: now) else { return }
     switch frame.kind {
     case .heartbeat: beat(frame, on: link, id, now: now)
     case .message where frame.isDurable: takeDurable(frame, from: link, id, now: now)
     case .stored: takeStored(from: link, id, now: now)
     case .message: route(frame, from: link, id, now: now)
-    case .pong:
-      if link.probe == frame.sequence {
-        link.probe = nil
-        live.answered(link.id, now: now)
-      }
+    case .pong: live.answered(id, now: now)
     case .receipt: takeReceipt(frame, from: link, id, now: now)
     case .wordQuery: answerWords(link, id, now: now)
     case .dictionaryRequest: sendPiece(link, id, now: now)
+    case .admit: admit(frame, over: link, id, now: now)
+    case .attach: attach(frame, over: link, id, now: now)
+    case .detach: detach(over: link, id, now: now)
     default: close(link, .unexpectedRecord, now: now)
     }
+  }
+
+  /// Whose frame this is: the link's own node's, or that of one behind it. Nil when it is neither: the link is closed
+  /// for that, but a relay may not know yet that a leaf has gone elsewhere.
+  private func sender(of frame: FrameHeader, on link: HubLink, now: Instant) -> UInt32? {
+    guard let own = link.nodeId else { return nil }
+    if frame.source == own || frame.source == 0 && frame.kind != .message && frame.kind != .receipt { return own }
+    guard let place = live.place(of: frame.source), place.link == link.id else {
+      if link.routeCounts[frame.source] != nil {
+        sayGone(frame.source, .linkClosed, relay: own, on: link, now: now)
+      } else {
+        log.line(.warning, "\(describe(link)): \(ErrorCode.spoofedSource.sentence)")
+        close(link, .spoofedSource, now: now)
+      }
+      return nil
+    }
+    return frame.source
   }
 
   private func beat(_ frame: FrameHeader, on link: HubLink, _ id: UInt32, now: Instant) {
@@ -32,16 +48,15 @@ extension HubCore {
     }
     scheduleSightings(now: now)
     status.heartbeats += 1
+    // A leaf has its answer from its relay.
+    guard id == link.nodeId else { return }
     scratch.consume(scratch.count)
     scratch.append(bigEndian: wallClockMs())
     send(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), scratch, to: link, now: now)
   }
 
   private func route(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
-    switch Router.decide(frame, from: id, live: live) {
-    case .refuse(let code):
-      log.line(.warning, "\(describe(link)): \(code.sentence)")
-      close(link, code, now: now)
+    switch Router.decide(frame, live: live) {
     case .undeliverable(let code):
       status.messagesUnreachable += 1
       receipt(for: frame, to: link, failure: code, now: now)
@@ -59,7 +74,6 @@ extension HubCore {
 
   /// A node's word on a message it was sent: handed on, or taken when the hub itself was the sender.
   private func takeReceipt(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
-    guard frame.source == id else { return close(link, .spoofedSource, now: now) }
     fillScratch(link.session.body)
     do throws(ErrorCode) {
       let receipt = try Receipt(decoding: scratch.bytes)
@@ -104,7 +118,7 @@ extension HubCore {
     _ = put(FrameHeader(kind: kind, destination: id), scratch, to: link, now: now)
   }
 
-  private func fillScratch(_ body: RawSpan) {
+  func fillScratch(_ body: RawSpan) {
     scratch.consume(scratch.count)
     scratch.append(body)
   }

@@ -39,7 +39,7 @@ public final class HubCore {
   let registry: Registry
   let log: HubLog
   let dictionary: HubDictionary
-  private let identity: Identity
+  let identity: Identity
   private let hubs: HubList
   let wallClockMs: () -> UInt64
   var random: Drbg
@@ -177,11 +177,12 @@ public final class HubCore {
 
   /// Every live session, by id.
   func onlineNodes(now: Instant) -> [OnlineNode] {
-    let online = live.ids.sorted().compactMap { id in live.link(of: id).flatMap { link($0) } }
-    return online.map { link in
-      OnlineNode(
-        id: link.nodeId ?? 0, address: link.address, connectedSeconds: now.since(link.joinedAt) / 1_000,
-        quietMs: now.since(link.lastHeardAt), agent: link.agent)
+    live.ids.sorted().compactMap { id in
+      guard let place = live.place(of: id), let link = link(place.link) else { return nil }
+      return OnlineNode(
+        id: id, address: place.relay.map { "via \(NodeName.text($0))" } ?? link.address,
+        connectedSeconds: now.since(link.joinedAt) / 1_000, quietMs: now.since(link.lastHeardAt),
+        agent: place.relay == nil ? link.agent : "")
     }
   }
 
@@ -206,8 +207,15 @@ public final class HubCore {
   }
 
   private func leave(_ link: HubLink) {
-    live.leave(link.id)
-    if let id = link.nodeId, live.link(of: id) == nil { deliveries[id] = nil }
+    for id in live.leave(link.id) { deliveries[id] = nil }
+  }
+
+  /// Ends the session at a place where a node is not, or not any more.
+  func drop(_ id: UInt32, at place: Place, _ code: ErrorCode, now: Instant) {
+    guard let link = link(place.link) else { return }
+    guard let relay = place.relay else { return close(link, code, now: now) }
+    if live.detach(id, from: place.link) { deliveries[id] = nil }
+    sayGone(id, code, relay: relay, on: link, now: now)
   }
 
   private func beginClosing(_ link: HubLink, now: Instant) {
@@ -292,11 +300,11 @@ public final class HubCore {
   }
 
   /// Does what the clone policy asks for; the error to turn the newcomer away with.
-  private func turnAway(_ link: HubLink, _ id: UInt32, _ verdict: LiveTable.Verdict, now: Instant) -> ErrorCode {
+  func turnAway(_ link: HubLink, _ id: UInt32, _ verdict: LiveTable.Verdict, now: Instant) -> ErrorCode {
     switch verdict {
     case .welcome: return .sessionBusy
     case .busy(let suspect):
-      if let suspect, let old = self.link(suspect) { probe(old, now: now) }
+      if let suspect { probe(id, at: suspect, now: now) }
       return .sessionBusy
     case .clone(let isNews):
       if isNews { reportClone(link, id) }
@@ -304,12 +312,12 @@ public final class HubCore {
     }
   }
 
-  private func probe(_ link: HubLink, now: Instant) {
-    let sequence = drawSequence()
-    link.probe = sequence
+  private func probe(_ id: UInt32, at place: Place, now: Instant) {
+    guard let link = link(place.link) else { return }
     // A link that cannot even take a ping does not answer, and is closed for that.
     do throws(ErrorCode) {
-      try link.session.send(FrameHeader(kind: .ping, sequence: sequence), now: now)
+      try link.session.send(
+        FrameHeader(kind: .ping, destination: place.relay == nil ? 0 : id, sequence: drawSequence()), now: now)
     } catch {}
     touch(link)
     wake(at: now + LiveTable.probeMs)
@@ -338,13 +346,13 @@ public final class HubCore {
       status.refused["\(ErrorCode.revoked.token)", default: 0] += 1
       return close(link, .revoked, now: now)
     }
-    let verdict = live.enter(id: id, instance: link.instance, link: link.id, now: now)
+    let verdict = live.enter(id: id, instance: link.instance, at: Place(link: link.id), now: now)
     guard case .welcome(let replaced) = verdict else {
       let code = turnAway(link, id, verdict, now: now)
       status.refused["\(code.token)", default: 0] += 1
       return close(link, code, now: now)
     }
-    if let replaced, let old = self.link(replaced) { close(old, .linkClosed, now: now) }
+    if let replaced { drop(id, at: replaced, .linkClosed, now: now) }
     handshaking -= 1
     link.join(now: now)
     status.joined += 1
@@ -371,9 +379,7 @@ public final class HubCore {
 
   /// Everything that is due. Call at `nextDeadline`, or whenever.
   func tick(now: Instant) {
-    for id in live.silentLinks(now: now) {
-      if let link = self.link(id) { close(link, .linkSilent, now: now) }
-    }
+    for (id, place) in live.silent(now: now) { drop(id, at: place, .linkSilent, now: now) }
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
@@ -422,8 +428,14 @@ public final class HubCore {
   /// Closes the sessions of nodes that were revoked; how many those were.
   func refresh(now: Instant) throws(HubError) -> Int {
     let present = links.filter { $0.phase == .joining || $0.phase == .online }
-    let revoked = Set(try registry.revoked(among: Set(present.compactMap(\.nodeId))))
+    let revoked = Set(try registry.revoked(among: Set(present.compactMap(\.nodeId) + live.ids)))
     var closed = 0
+    for id in revoked {
+      guard let place = live.place(of: id), place.relay != nil else { continue }
+      log.line(.notice, "\(NodeName.text(id)) is revoked")
+      drop(id, at: place, .revoked, now: now)
+      closed += 1
+    }
     for link in present {
       guard let id = link.nodeId, revoked.contains(id) else { continue }
       log.line(.notice, "\(describe(link)) is revoked")

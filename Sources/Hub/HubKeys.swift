@@ -65,7 +65,7 @@ public struct HubKeys: ~Copyable {
       certificate.count = count
     } else {
       let status = sky_tls_make_certificate(
-        "skyhub", certificate.text, certificate.room.count, key.text, key.room.count)
+        "skyhub", true, certificate.text, certificate.room.count, key.text, key.room.count)
       guard status == 0 else { throw HubError(.internalError, "the certificate cannot be made (\(status))") }
       certificate.count = strlen(certificate.text)
       key.count = strlen(key.text)

@@ -20,6 +20,11 @@ final class HubLink {
     case closing
   }
 
+  struct Newcomer {
+    var agent: String
+    var fingerprint: Data
+  }
+
   var session = Session()
   private(set) var id: LinkId
   private(set) var phase = Phase.free
@@ -33,8 +38,10 @@ final class HubLink {
   var instance = Data()
   var agent = ""
   var fingerprint = Data()
-  /// The sequence of the ping that asks whether this session is alive.
-  var probe: UInt64?
+  /// Of a relay: the number of the last proof taken for each of its leaves.
+  var routeCounts: [UInt32: UInt32] = [:]
+  /// Of a relay: what nodes said of themselves that asked to come in through it and have not yet.
+  var newcomers: [UInt32: Newcomer] = [:]
   /// In the core's list of links with output to flush.
   var isTouched = false
 
@@ -49,7 +56,6 @@ final class HubLink {
     lastHeardAt = now
     closesBy = .never
     nodeId = nil
-    probe = nil
     isTouched = false
   }
 
@@ -77,6 +83,8 @@ final class HubLink {
     instance = Data()
     agent = ""
     fingerprint = Data()
+    routeCounts = [:]
+    newcomers = [:]
   }
 
   /// When this link's time is up if nothing happens. `silenceMs` is for online links.

@@ -133,6 +133,10 @@ extension Registry {
     try read { try NodeRecord.fetchOne($0, sql: "SELECT * FROM nodes WHERE key = ?", arguments: [key]) }
   }
 
+  public func node(id: UInt32) throws(HubError) -> NodeRecord? {
+    try read { try NodeRecord.fetchOne($0, sql: "SELECT * FROM nodes WHERE id = ?", arguments: [id]) }
+  }
+
   public func nodes() throws(HubError) -> [NodeRecord] {
     try read { try NodeRecord.fetchAll($0, sql: "SELECT * FROM nodes ORDER BY id") }
   }

@@ -19,7 +19,7 @@ struct Sightings {
 
   var isEmpty: Bool { entries.isEmpty }
 
-  mutating func joined(_ id: UInt32, agent: String, fingerprint: Data, at: Int64) {
+  mutating func joined(_ id: UInt32, agent: String, fingerprint: Data?, at: Int64) {
     entries[id, default: Entry(at: at)].at = at
     entries[id]!.agent = agent
     entries[id]!.fingerprint = fingerprint

@@ -51,6 +51,16 @@ extension Configuration {
     case .memoryCritical: return Self.assign(&memory.critical, ConfigurationValue.sizeBytes(value))
     case .memoryHysteresis: return Self.assign(&memory.hysteresis, ConfigurationValue.sizeBytes(value))
     case .dictionaryFile: return Self.assign(&dictionaryFile, ConfigurationValue.path(value))
+    case .relayListen:
+      guard let place = ConfigurationValue.address(value), !ConfigurationValue.isName(place.host.bytes) else {
+        return false
+      }
+      relayListen = place
+      return true
+    case .relayAddress:
+      guard let place = ConfigurationValue.address(value) else { return false }
+      relayAddress = place
+      return true
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
     }
   }
@@ -66,7 +76,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<19, Int>(repeating: 0)
+  private var lines = InlineArray<21, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -198,6 +208,8 @@ private struct ConfigurationParser {
     case .batteryLow, .batteryCritical, .batteryHysteresis: .percent
     case .memoryLow, .memoryCritical, .memoryHysteresis: .size
     case .logLevel: .logLevel
+    case .relayListen: .listenAddress
+    case .relayAddress: .hubAddress
     }
   }
 }

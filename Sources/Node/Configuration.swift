@@ -22,6 +22,10 @@ public struct Configuration: Sendable {
   /// A group name or a decimal group id; see `operateGroupId`.
   public internal(set) var operateGroup = InlineText<32>("skynod")!
   public internal(set) var duties: Duties = [.heartbeat, .relay]
+  /// Where to listen for leaves, an address and a port; nil: this node does not relay.
+  public internal(set) var relayListen: HubEntry?
+  /// Where leaves reach it, when that is not where it listens.
+  public internal(set) var relayAddress: HubEntry?
   public internal(set) var rekeyIntervalMs: UInt64 = Limits.rekeyAfterMs
   public internal(set) var temperature = Threshold(switchOff: 80, critical: 90, hysteresis: 5)
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
@@ -89,9 +93,11 @@ extension Configuration {
     case memoryHysteresis
     case logLevel
     case dictionaryFile
+    case relayListen
+    case relayAddress
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 19
+    static let count = 21
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -115,13 +121,15 @@ extension Configuration {
       case .memoryHysteresis: "memory_hysteresis"
       case .logLevel: "log_level"
       case .dictionaryFile: "dictionary"
+      case .relayListen: "relay_listen"
+      case .relayAddress: "relay_address"
       }
     }
 
     /// True for keys that are read at start only; a reload leaves them as they were.
     public var needsRestart: Bool {
       switch self {
-      case .stateDirectory, .controlSocket: true
+      case .stateDirectory, .controlSocket, .relayListen, .relayAddress: true
       default: false
       }
     }
@@ -138,6 +146,8 @@ extension Configuration {
   public func firstChangeNeedingRestart(from running: Configuration) -> Key? {
     if stateDirectory != running.stateDirectory { return .stateDirectory }
     if controlSocket != running.controlSocket { return .controlSocket }
+    if relayListen != running.relayListen { return .relayListen }
+    if relayAddress != running.relayAddress { return .relayAddress }
     return nil
   }
 
@@ -145,5 +155,10 @@ extension Configuration {
   public mutating func keepWhatNeedsRestart(of running: Configuration) {
     stateDirectory = running.stateDirectory
     controlSocket = running.controlSocket
+    relayListen = running.relayListen
+    relayAddress = running.relayAddress
   }
+
+  /// A place as the file writes it: `HOST:PORT`, with brackets around an IPv6 address.
+  public static func place(_ text: RawSpan) -> HubEntry? { ConfigurationValue.address(text) }
 }

@@ -85,6 +85,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     case size
     case memoryOrder
     case logLevel
+    case listenAddress
 
     /// What was expected, for people. The figures are those of `Limits`; a test compares them.
     public var sentence: StaticString {
@@ -117,6 +118,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
       case .batteryOrder: "battery_critical must not be above battery_low"
       case .size: "expected a size such as 32MiB (kB, KiB, MB, MiB, GB, GiB), or 0"
       case .memoryOrder: "memory_critical must not be above memory_low"
+      case .listenAddress: "expected ADDRESS:PORT, a literal address and a port from 1 to 65535"
       case .logLevel: "expected error, warning, info or debug"
       }
     }

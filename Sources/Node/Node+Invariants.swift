@@ -37,6 +37,7 @@ extension Node {
     precondition(!wanted.contains(.sampleVitals) || state == .online, "only a heartbeat needs readings")
     precondition(activeDuties.isSubset(of: settings.duties), "no duty is done against the owner's will")
     precondition(!policy.held.contains(.heartbeat), "a heartbeat is never held back")
+    relay.checkInvariants()
     inbox.checkInvariants()
     outbox.checkInvariants()
   }

@@ -46,6 +46,8 @@ extension Node {
     linkedSince = nil
     rttMs = nil
     heartbeatSentAt = .never
+    challenged = nil
+    isWayNew = false
     dictionaryLinkEnded()
   }
 
@@ -118,7 +120,10 @@ extension Node {
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)
-    if activeDuties != before { tell(.duties(active: activeDuties, held: policy.held)) }
+    if activeDuties != before {
+      tell(.duties(active: activeDuties, held: policy.held))
+      closePeersIfOffDuty(now: now)
+    }
     if let current = remember(configure.hubs) {
       rebuildHubs()
       hubIndex = hubs.firstIndex(of: current) ?? 0
@@ -130,6 +135,7 @@ extension Node {
       timers.set(.silence, now + silenceMs)
       timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
       if timers[.heartbeat] != .never { timers.set(.heartbeat, min(timers[.heartbeat], nextBeat(now: now))) }
+      if isWayNew { wayIsNew(now: now) }
     }
   }
 
@@ -143,10 +149,17 @@ extension Node {
     timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
     if hubIndex == 0 { preferredRefused = false }
     watchForPreferredHub(now: now)
-    resendStored()
     enter(.online)
     tell(.hub(hubIndex))
     want(.sampleVitals)  // the first heartbeat goes at once
+    wayIsNew(now: now)
+  }
+
+  /// What was on the way to the hub may be lost, and the hub does not know who is behind this node.
+  private func wayIsNew(now: Instant) {
+    isWayNew = false
+    resendStored()
+    challengePeers(now: now)
   }
 
   /// Arms the look for a more preferred hub, if there is one.
@@ -155,7 +168,7 @@ extension Node {
     timers.set(.failback, hubIndex > 0 ? now + wait : .never)
   }
 
-  private var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
+  var silenceMs: UInt64 { Limits.silenceMs(heartbeatMs: heartbeatIntervalMs) }
 
   /// Keeps id, hub keys and hub list. The present hub when something is new, and so has to be written down.
   ///

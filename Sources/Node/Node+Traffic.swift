@@ -5,7 +5,11 @@ import Wire
 /// What flows over an established link: heartbeats, messages, receipts, time.
 extension Node {
   func take(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    if frame.kind == .routeChallenge { return try answerChallenge(now: now) }
     if state == .joining, frame.kind != .configure { throw .unexpectedRecord }
+    if relay.isOn, frame.destination != 0, frame.destination != nodeId, state == .online {
+      return try routeDown(frame, now: now)
+    }
     switch frame.kind {
     case .configure: try takeConfiguration(now: now)
     case .heartbeatAck: try takeHeartbeatAck(frame, now: now)
@@ -14,9 +18,17 @@ extension Node {
     case .receipt: try takeReceipt(frame)
     case .stored: try takeStored(now: now)
     case .pong: break
+    // Of the hub, to somebody behind a relay: the link itself has the others.
+    case .ping:
+      scratch.clear()
+      try sendScratchIfRoom(FrameHeader(kind: .pong, source: nodeId, sequence: frame.sequence), now: now)
+    case .admitted: try takeAdmitted(frame, now: now)
+    case .attached: try takeAttached(frame, now: now)
+    case .detach: try takeDetach(now: now)
     case .wordAnswer: try takeWordAnswer(now: now)
     case .dictionaryPiece: try takeDictionaryPiece(now: now)
-    case .heartbeat, .rekeyInit, .rekeyReply, .ping, .close, .rekeyDone, .wordQuery, .dictionaryRequest:
+    case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .admit, .attach,
+      .routeChallenge, .routeProof:
       counters.ignored += 1
     }
   }
@@ -26,7 +38,10 @@ extension Node {
   /// Every sample ends in a heartbeat: the reading is never older than the beat that carries it.
   func takeVitals(_ signs: VitalSigns, now: Instant) {
     vitals = signs
-    if policy.update(signs) { tell(.duties(active: activeDuties, held: policy.held)) }
+    if policy.update(signs) {
+      tell(.duties(active: activeDuties, held: policy.held))
+      closePeersIfOffDuty(now: now)
+    }
     guard state == .online else { return }
     beat(now: now)
     guard state == .online else { return }  // a key past its age has ended the link
@@ -134,30 +149,51 @@ extension Node {
   private func takeMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
     let stamp = wallTimeMs(now: now)
-    var failure: ErrorCode?
-    do throws(ErrorCode) {
-      let number = try inbox.append(
-        session.body, source: frame.source, sequence: frame.sequence, wallTimeMs: stamp)
-      counters.received += 1
-      tell(.message(number: number, source: frame.source))
-    } catch {
-      failure = error
-      counters.refusedFull += 1
-    }
+    let failure = try session.withBody { body throws(ErrorCode) in self.putIntoInbox(body, frame, wallMs: stamp) }
     scratch.clear()
     _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
     // Without room for the receipt the sender hears "timeout"; the message itself is kept.
     try sendScratchIfRoom(FrameHeader(kind: .receipt, source: nodeId, destination: frame.source), now: now)
   }
 
-  /// Only the destination of a message, or the hub in its name, may say what became of it.
+  /// Nil when there was room.
+  func putIntoInbox(_ body: RawSpan, _ frame: FrameHeader, wallMs: UInt64) -> ErrorCode? {
+    do throws(ErrorCode) {
+      let number = try inbox.append(body, source: frame.source, sequence: frame.sequence, wallTimeMs: wallMs)
+      counters.received += 1
+      tell(.message(number: number, source: frame.source))
+      return nil
+    } catch {
+      counters.refusedFull += 1
+      return error
+    }
+  }
+
   private func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
-    let receipt = try Receipt(decoding: session.body)
+    takeReceipt(try Receipt(decoding: session.body), frame)
+  }
+
+  /// Only the destination of a message, or the hub in its name, may say what became of it.
+  func takeReceipt(_ receipt: Receipt, _ frame: FrameHeader) {
     if frame.isDurable { return takeDurableReceipt(receipt, from: frame.source) }
     guard outbox.resolve(receipt.sequence, from: frame.source) else { return counters.ignored += 1 }
     timers.set(.receipt, outbox.nextDeadline)
     tell(.receipt(sequence: receipt.sequence, failure: receipt.failure))
+  }
+
+  /// Signs that this node is reached through the relay that it is linked to.
+  private func answerChallenge(now: Instant) throws(ErrorCode) {
+    let challenge = try session.withBody { body throws(ErrorCode) in try RouteChallenge(decoding: body) }
+    // A signature is for the one at the other end of this link only.
+    guard let welcome = session.peerWelcome, challenge.relay == welcome.hubId, challenge.relay >= Limits.lightNodeFirst
+    else { throw .unexpectedRecord }
+    challenged = challenge
+    isWayNew = true
+    scratch.clear()
+    _ = RouteSignature.make(challenge, leaf: welcome.nodeId, instance: me.instance, identity: identity)
+      .append(to: &scratch)
+    try sendScratch(FrameHeader(kind: .routeProof, source: welcome.nodeId), now: now)
   }
 
   func sendScratch(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {

@@ -45,7 +45,7 @@ public struct NodeSelf: Sendable {
 ///
 /// Order of calls, once and for all: `handle(.start)`; from then on, for whatever happens, `handle(_:now:)`
 /// or one of the requests (`join`, `send`, …), each followed by `nextAction()` until it gives nil; and
-/// `moveStored` whenever the rings or the link may have come further. Bytes from
+/// `moveStored` whenever the rings or the link may have come further, and `moveRelayed` on a relay. Bytes from
 /// the link are appended to `session.input` before `handle(.linkBytes)`; bytes for it are taken from
 /// `session.output`. `handle(.tick)` is due at `nextDeadline`.
 ///
@@ -86,6 +86,12 @@ public final class Node {
     case probeResult(reachable: Bool)
     /// The system's wall clock, milliseconds since 1970.
     case systemClock(UInt64)
+    /// TLS of the connection in this place of the relay's table stands, with this node as the server.
+    case peerUp(Int, exporter: Bytes32, entropy: Bytes32)
+    /// The input of that place's session has grown.
+    case peerBytes(Int)
+    /// The connection has ended, or was closed after `closePeer`.
+    case peerDown(Int, ErrorCode)
     case drain
     /// `nextDeadline` has come.
     case tick
@@ -102,6 +108,8 @@ public final class Node {
     case sampleVitals
     /// Write `admission` to the state directory.
     case persist
+    /// Send what the session of this place of the relay's table holds, close the connection, report `peerDown`.
+    case closePeer(Int)
     case stop
   }
 
@@ -118,6 +126,9 @@ public final class Node {
     case receipt(sequence: UInt64, failure: ErrorCode?)
     case duties(active: Duties, held: Duties)
     case clockFromHub
+    /// A node has come in through this one, or has gone.
+    case leafJoined(UInt32)
+    case leafLeft(UInt32, ErrorCode)
     /// An update of the dictionary has ended.
     case dictionary(DictionaryUpdate.Outcome)
   }
@@ -183,6 +194,8 @@ public final class Node {
   public internal(set) var inbox: Inbox
   /// Nil where there is no place for durable messages.
   public let stores: Stores?
+  /// Nodes that are linked to this one; no places unless it is to relay.
+  public let relay: Relay
   public let identity: Identity
   public let me: NodeSelf
 
@@ -210,15 +223,20 @@ public final class Node {
   var updateRetryAt = Instant(ms: 0)
   var pieceAskedAt = Instant(ms: 0)
   var nextPieceAt = Instant(ms: 0)
+  /// Behind a relay: what it last asked this node to sign.
+  var challenged: RouteChallenge?
+  /// The way to the hub is a new one since the last CONFIGURE.
+  var isWayNew = false
   /// What the hub asks for; the owner may ask for less.
   var hubRekeyAfterMs = Limits.rekeyAfterMs
 
   /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
   public init(
     seed: borrowing Secret<32>, entropy: borrowing Secret<32>, me: NodeSelf, settings: NodeSettings,
-    admission: Admission, stores: Stores? = nil
+    admission: Admission, stores: Stores? = nil, relayPlaces: Int = 0
   ) {
     self.stores = stores
+    relay = Relay(places: relayPlaces)
     inbox = Inbox(lastNumber: stores.map { $0.incoming.ring.nextSequence - 1 } ?? 0)
     identity = Identity(seed: seed)
     random = Drbg(seed: entropy)
@@ -245,15 +263,25 @@ public final class Node {
     case .entropy(let bytes): random.reseed(bytes)
     case .probeResult(let reachable): takeProbe(reachable: reachable, now: now)
     case .systemClock(let wallMs): takeSystemClock(wallMs, now: now)
-    case .drain: beginDrain(now: now)
+    case .peerUp(let place, let exporter, let entropy): peerSecured(place, exporter: exporter, entropy: entropy)
+    case .peerBytes(let place): noteBytes(place, now: now)
+    case .peerDown(let place, let code): peerLost(place, code, now: now)
+    case .drain:
+      beginDrain(now: now)
+      closePeersIfOffDuty(now: now)
     case .tick:
       while let timer = timers.popDue(now: now) { fire(timer, now: now) }
+      expirePeers(now: now)
       runDictionary(now: now)
     }
   }
 
   /// The next thing to do outside; nil when there is nothing. Indices are those of `hubs` as it is now.
   public func nextAction() -> Action? {
+    for place in 0..<relay.peers.count where relay.peers[place].wantsClose {
+      relay.peers[place].wantsClose = false
+      return .closePeer(place)
+    }
     guard let next = wanted.popFirst() else { return nil }
     switch next {
     case .persist: return .persist
@@ -269,7 +297,7 @@ public final class Node {
   public func nextNotice() -> Notice? { notices.popFirst() }
 
   /// When `handle(.tick)` is due.
-  public var nextDeadline: Instant { min(timers.next, dictionaryDeadline) }
+  public var nextDeadline: Instant { min(timers.next, min(dictionaryDeadline, relayDeadline)) }
 
   /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.
   public var activeDuties: Duties { settings.duties.intersection(allowedDuties).subtracting(policy.held) }
@@ -327,6 +355,7 @@ public final class Node {
     rebuildHubs()
     preferredRefused = false
     tell(.duties(active: activeDuties, held: policy.held))
+    closePeersIfOffDuty(now: now)
     if let before, !tookTicket, let index = hubs.firstIndex(of: before), hubs[index] == before {
       hubIndex = index
       if state == .offline { retrySoon(now: now) }
@@ -341,9 +370,10 @@ public final class Node {
   }
 
   /// Switches duties until the next reload or restart.
-  public func setDuties(_ duties: Duties) {
+  public func setDuties(_ duties: Duties, now: Instant) {
     settings.duties = duties
     tell(.duties(active: activeDuties, held: policy.held))
+    closePeersIfOffDuty(now: now)
   }
 
   // MARK: Shared by the parts

@@ -87,12 +87,25 @@ extension Session {
     return equal(shown, Self.tokenMac(verifier, exporterContext, helloDigest))
   }
 
+  /// The same for a HELLO that somebody else was shown, given as its payload and that connection's exporter.
+  public static func provesToken(_ verifier: borrowing Secret<32>, exporter: Bytes32, hello: RawSpan) -> Bool {
+    precondition(hello.byteCount == Hello.byteCount)
+    var front = ByteQueue(capacity: Limits.recordHeaderBytes)
+    _ = RecordHeader(type: .hello, epoch: 0, length: Hello.byteCount).append(to: &front)
+    var hash = Sha256()
+    hash.update(front.bytes)
+    hash.update(hello.extracting(0..<Hello.macOffset))
+    let shown = Bytes32(copying: hello.extracting(Hello.macOffset..<Hello.byteCount))
+    return equal(shown, tokenMac(verifier, exporter, hash.digest))
+  }
+
   /// Lets the node in as `nodeId`: writes WELCOME. Throws `keyExchangeFailed` for a malformed X-Wing key.
   public mutating func accept(
     nodeId: UInt32, hubId: UInt32, identity: borrowing Identity, random: inout Drbg, now: Instant
   ) throws(ErrorCode) {
     precondition(phase == .deciding)
-    let welcome = Welcome(nodeId: nodeId, hubId: hubId, identity: identity.publicKey, nonce: random.bytes32())
+    linkNonce = random.bytes32()
+    let welcome = Welcome(nodeId: nodeId, hubId: hubId, identity: identity.publicKey, nonce: linkNonce)
     random.fill(&seed64)
     _ = RecordHeader(type: .welcome, epoch: 0, length: Welcome.byteCount).append(to: &output)
     welcome.appendFront(to: &output)
@@ -157,6 +170,7 @@ extension Session {
     ephemeral.wipe()
     deriveLinkKeys(now: now)
     peerWelcome = welcome
+    linkNonce = welcome.nonce
     writeConfirm(identity: identity)
   }
 

@@ -37,6 +37,8 @@ public struct Session: ~Copyable {
   public internal(set) var peerHello: Hello?
   /// What the hub answered (initiator, after `.established`).
   public internal(set) var peerWelcome: Welcome?
+  /// The nonce of the WELCOME: names this link to whoever is at one of its ends (after `.established`).
+  public internal(set) var linkNonce = Bytes32(repeating: 0)
   /// Key renewals since the handshake, modulo 2^32: a peer may renew as often as it likes.
   public private(set) var renewals: UInt32 = 0
 
@@ -126,6 +128,18 @@ public struct Session: ~Copyable {
   }
 
   public var rekeyStartsAt: Instant { sending.bornAt }
+
+  /// The HELLO's payload, while deciding.
+  func copyHello(to queue: inout ByteQueue) {
+    precondition(phase == .deciding)
+    let start = Limits.recordHeaderBytes
+    queue.append(input.bytes.extracting(start..<(start + Hello.byteCount)))
+  }
+
+  /// Seals the frame at hand for another session: what a relay does all day.
+  func forward(as frame: FrameHeader, to other: inout Session, now: Instant) throws(ErrorCode) {
+    try other.send(frame, body: body, now: now)
+  }
 
   // MARK: Receiving
 
@@ -217,7 +231,8 @@ public struct Session: ~Copyable {
     case .rekeyDone:
       guard !isInitiator, bodyCount == 0 else { throw .malformedFrame }
       return nil
-    case .ping:
+    // One for somebody behind this side is the owner's to pass on.
+    case .ping where frame.destination == 0:
       try sendIfRoom(FrameHeader(kind: .pong, sequence: frame.sequence), now: now)
       return nil
     case .close:
@@ -225,8 +240,9 @@ public struct Session: ~Copyable {
       wipeSecrets()
       phase = .failed
       return .closed(code)
-    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .pong, .stored, .wordQuery, .wordAnswer,
-      .dictionaryRequest, .dictionaryPiece:
+    case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .stored, .wordQuery, .wordAnswer,
+      .dictionaryRequest, .dictionaryPiece, .admit, .admitted, .routeChallenge, .routeProof, .attach, .attached,
+      .detach:
       return .frame(frame)
     }
   }

@@ -7,7 +7,7 @@ import Wire
 public enum JournalMessage: Sendable, CaseIterable {
   case started, ready, joined, online, offline, refused, rekeyed, reloaded, draining, stopped, dutiesChanged
   case clockFromHub, configurationError, stateNotWritten, internalTrouble, dictionaryUpdated
-  case dictionaryNotUpdated
+  case dictionaryNotUpdated, leafJoined, leafLeft
 
   public var id: StaticString {
     switch self {
@@ -28,6 +28,8 @@ public enum JournalMessage: Sendable, CaseIterable {
     case .internalTrouble: "7f3a0c51d2e84b6f9a1c5e70b8d24f0f"
     case .dictionaryUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f18"
     case .dictionaryNotUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f19"
+    case .leafJoined: "7f3a0c51d2e84b6f9a1c5e70b8d24f1a"
+    case .leafLeft: "7f3a0c51d2e84b6f9a1c5e70b8d24f1b"
     }
   }
 }

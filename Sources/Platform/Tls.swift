@@ -55,19 +55,28 @@ public final class TlsContext {
   }
 }
 
-/// A fresh RSA key with its self-signed certificate, both PEM. The key is wiped with the queue.
+/// A fresh key with its self-signed certificate, both PEM. The key is wiped with the queue.
 public struct TlsCredentials: ~Copyable {
   public var certificate = ByteQueue(capacity: 2_048)
   public var key = ByteQueue(capacity: 2_048)
 
+  /// Room for what a file holds.
+  public init() {}
+
+  public enum KeyType: Sendable {
+    /// RSA of 2,048 bits: cheap for those who check it, seconds of work for a small board to make.
+    case rsa
+    case p256
+  }
+
   /// For a host name or literal address.
-  public init(host: InlineText<253>) throws(ErrorCode) {
+  public init(host: InlineText<253>, _ type: KeyType) throws(ErrorCode) {
     var result: Int32 = 0
     certificate.appendInPlace(upTo: 2_048) { c in
       key.appendInPlace(upTo: 2_048) { k in
         let (c, k) = (c.bindMemory(to: CChar.self), k.bindMemory(to: CChar.self))
         result = host.withCString {
-          sky_tls_make_certificate($0, c.baseAddress, c.count, k.baseAddress, k.count)
+          sky_tls_make_certificate($0, type == .rsa, c.baseAddress, c.count, k.baseAddress, k.count)
         }
         return result == 0 ? textLength(k) : 0
       }

@@ -67,8 +67,11 @@ public struct ControlRequest: ~Escapable {
 
   /// The role that this request asks for.
   public var role: ControlRole {
-    let changes = verb == .mode && argumentCount > 0 || verb == .dict && argument(0, is: "update")
-    return changes ? .operate : verb.role
+    switch verb {
+    case .mode, .relay: argumentCount > 0 ? .operate : verb.role
+    case .dict: argument(0, is: "update") ? .operate : verb.role
+    default: verb.role
+    }
   }
 
   /// True for a line with nothing on it, which is ignored rather than refused.

@@ -27,9 +27,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
-  case encode, decode, lookup, translate, dict
+  case encode, decode, lookup, translate, dict, relay
 
-  public static let count: UInt8 = 21
+  public static let count: UInt8 = 22
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -64,6 +64,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .lookup: "lookup"
     case .translate: "translate"
     case .dict: "dict"
+    case .relay: "relay"
     }
   }
 
@@ -82,6 +83,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .lookup: "WORD|T-id|0xHEX"
     case .translate: "LANGUAGE WORD"
     case .dict: "status|update|open"
+    case .relay: "[ticket TICKET [HOST:PORT]]"
     default: ""
     }
   }
@@ -109,6 +111,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .lookup: "what the dictionary knows of a word or a token"
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
+    case .relay: "the relay's address and counters; a ticket that leads through it"
     }
   }
 
@@ -141,6 +144,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     case .encode, .decode, .lookup, .dict: (1, 1)
     case .translate: (2, 2)
+    case .relay: (0, 3)
     default: (0, 0)
     }
   }
@@ -148,9 +152,9 @@ public enum ControlVerb: UInt8, Sendable {
 
 /// The kinds of events that `watch` tells.
 public enum ControlEventKind: UInt8, Sendable {
-  case state, link, key, heartbeat, message, delivery, duty, clock, configuration, dictionary
+  case state, link, key, heartbeat, message, delivery, duty, clock, configuration, dictionary, leaf
 
-  public static let count: UInt8 = 10
+  public static let count: UInt8 = 11
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -174,6 +178,7 @@ public enum ControlEventKind: UInt8, Sendable {
     case .clock: "clock"
     case .configuration: "configuration"
     case .dictionary: "dictionary"
+    case .leaf: "leaf"
     }
   }
 

@@ -50,6 +50,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case malformedFrame = 54
   case rekeyFailed = 55
   case spoofedSource = 56
+  case routeLoop = 57
 
   // sysexits(3)
   case usage = 64
@@ -117,6 +118,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .malformedFrame: "malformed_frame"
     case .rekeyFailed: "rekey_failed"
     case .spoofedSource: "spoofed_source"
+    case .routeLoop: "route_loop"
     case .usage: "usage"
     case .daemonUnavailable: "daemon_unavailable"
     case .internalError: "internal_error"
@@ -180,6 +182,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .malformedFrame: "a frame is not well formed"
     case .rekeyFailed: "the key renewal failed"
     case .spoofedSource: "a frame names a source that is not the sender"
+    case .routeLoop: "the way to the hub leads back to the node that asks; check its hub settings"
     case .usage: "the command line is not understood; try --help"
     case .daemonUnavailable: "skynod does not answer on the control socket; is the service running?"
     case .internalError: "an internal check failed; please report it"

@@ -60,6 +60,9 @@ public enum Limits {
   /// Entries of one STORED frame; a sender has no more durable messages on the way over one hop.
   public static let storedEntries = 64
 
+  /// The longest way of a frame, counted in relays and hubs; one that came further is going round in circles.
+  public static let hops: UInt8 = 16
+
   // MARK: Ids (blueprint)
 
   public static let lightNodeFirst: UInt32 = 1_000_000
@@ -103,6 +106,15 @@ public enum Limits {
   /// At a stop, what is in memory may take this long to get onto the medium.
   public static let settleMs: UInt64 = 5_000
   public static let eventSlots = 64
+  /// Nodes that can be linked to one relay, and those that it knows to be behind them.
+  public static let relayPeers = 8
+  public static let relayRoutes = 64
+  /// Connections to a relay whose handshake is not over; others are closed at once.
+  public static let relayStrangers = 4
+  /// Kept free in a leaf's output for what belongs to the link itself: a key renewal, a pong, a close.
+  public static let relayReserveBytes = 2_048
+  /// Frames taken from one leaf before the others have their turn.
+  public static let relayFramesPerTurn = 16
   public static let linkInputBytes = recordBytes
   public static let linkOutputBytes = 2 * recordBytes
 
@@ -189,6 +201,7 @@ public enum Limits {
     precondition(controlAdminClients < controlClients)
     precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
+    precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
     precondition(backoffFirstMs < backoffCapMs)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")

@@ -84,6 +84,18 @@ public enum FrameKind: UInt8, Sendable {
   /// Node to hub: a piece of the dictionary that the hub publishes.
   case dictionaryRequest = 22
   case dictionaryPiece = 23
+  /// Relay to hub: the HELLO of a node that wants in through it.
+  case admit = 30
+  /// Hub to relay: the id of that node, or why not.
+  case admitted = 31
+  /// Relay to its leaf: what to sign, so that the hub believes that the way to the leaf leads here.
+  case routeChallenge = 32
+  case routeProof = 33
+  /// Relay to hub: the leaf's signature.
+  case attach = 34
+  case attached = 35
+  /// Relay to hub: a leaf has gone. Hub to relay: a leaf is to go.
+  case detach = 36
 }
 
 /// The 24 bytes before every body.

@@ -21,7 +21,8 @@ final class ControlCommands {
   private var text = TextBuffer(capacity: Limits.controlLineBytes)
 
   func handle(
-    _ request: borrowing ControlRequest, node: Node, context: ControlContext, reply: inout ControlReply
+    _ request: borrowing ControlRequest, node: Node, door: LeafDoor?, context: ControlContext,
+    reply: inout ControlReply
   ) {
     do throws(ErrorCode) {
       switch request.verb {
@@ -31,9 +32,10 @@ final class ControlCommands {
       case .send: try send(request, node, context, &reply)
       case .post: try post(request, node, context, &reply)
       case .inbox: try inbox(request, node, &reply)
-      case .mode: try mode(request, node, &reply)
+      case .mode: try mode(request, node, context, &reply)
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
+      case .relay: try relay(request, node, door, &reply)
       case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict:
         throw .unknownCommand
       }
@@ -157,7 +159,7 @@ final class ControlCommands {
   // MARK: Duties
 
   private func mode(
-    _ request: borrowing ControlRequest, _ node: Node, _ reply: inout ControlReply
+    _ request: borrowing ControlRequest, _ node: Node, _ context: ControlContext, _ reply: inout ControlReply
   ) throws(ErrorCode) {
     var wanted = node.settings.duties
     guard request.argumentCount % 2 == 0 else { throw .badArgument }
@@ -171,7 +173,7 @@ final class ControlCommands {
         throw .badArgument
       }
     }
-    if request.argumentCount > 0 { node.setDuties(wanted) }
+    if request.argumentCount > 0 { node.setDuties(wanted, now: context.now) }
     let names = Duties.names
     for i in 0..<names.count { reply.field(names[i].name, word(for: names[i].duty, node)) }
   }
@@ -202,7 +204,58 @@ final class ControlCommands {
       reply.field("pinned", hub.isPinned)
       reply.endRow()
     }
+    for peer in node.relay.peers where peer.id != 0 {
+      reply.beginRow()
+      reply.field("kind", "leaf")
+      nodeId("id", peer.id, &reply)
+      reply.fieldUnknown("address")
+      reply.field("state", peer.phase == .online ? "online" : "joining")
+      reply.field("pinned", true)
+      reply.endRow()
+    }
     reply.endRows()
+  }
+
+  // MARK: Relay
+
+  private func relay(
+    _ request: borrowing ControlRequest, _ node: Node, _ door: LeafDoor?, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    guard let door else {
+      return reply.error(.notFound, sentence: "this node does not relay; set relay_listen and start it again")
+    }
+    if request.argumentCount == 0 { return relayStatus(node, door, &reply) }
+    guard request.argument(0, is: "ticket"), request.argumentCount >= 2 else { throw .badArgument }
+    var ticket = try Ticket(parsing: request.argument(1))
+    var place = door.place
+    if request.argumentCount == 3 {
+      guard let given = Configuration.place(request.argument(2)) else { throw .badArgument }
+      place = given
+    } else if door.listensEverywhere {
+      return reply.error(
+        .badArgument, sentence: "say where leaves reach this node: set relay_address, or relay ticket TICKET HOST:PORT")
+    }
+    place.pin = door.place.pin
+    place.key = node.identity.publicKey
+    ticket.hub = place
+    reply.field("ticket", scratch: &text) { ticket.append(to: &$0) }
+  }
+
+  private func relayStatus(_ node: Node, _ door: LeafDoor, _ reply: inout ControlReply) {
+    place("address", door.place, &reply)
+    reply.fieldHex("pin", door.place.pin.span.bytes)
+    reply.field("leaves", node.relay.linkedCount)
+    reply.field("leaves_capacity", Limits.relayPeers)
+    reply.field("known_behind", node.relay.routeCount)
+    let counters = node.relay.counters
+    reply.field("joined", counters.joined)
+    reply.field("link_errors", counters.linkErrors)
+    reply.field("forwarded_up", counters.up)
+    reply.field("forwarded_down", counters.down)
+    reply.field("dropped_full", counters.full)
+    reply.field("dropped_offline", counters.offline)
+    reply.field("dropped_loop", counters.loops)
+    reply.field("strays", counters.strays)
   }
 
   // MARK: Values

@@ -34,6 +34,8 @@ extension ControlServer {
         reply.field("result", outcome.token)
         if case .installed(let generation) = outcome { reply.field("generation", UInt64(generation)) }
       }
+    case .leafJoined(let id): leaf(id, "joined", &text)
+    case .leafLeft(let id, let code): leaf(id, code.token, &text)
     case .clockFromHub: publish(.clock) { $0.field("clock", "hub") }
     }
   }
@@ -44,6 +46,17 @@ extension ControlServer {
     text.removeAll()
     build(&text)
     lend(text) { value in publish(kind) { $0.field(key, value) } }
+  }
+
+  private func leaf(_ id: UInt32, _ what: StaticString, _ text: inout TextBuffer) {
+    text.removeAll()
+    appendNodeId(id, to: &text)
+    lend(text) { value in
+      publish(.leaf) { reply in
+        reply.field("id", value)
+        reply.field("result", what)
+      }
+    }
   }
 
   private func message(_ number: UInt64, from source: borrowing TextBuffer) {

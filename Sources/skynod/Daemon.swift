@@ -22,6 +22,8 @@ final class Daemon: ControlHandler {
   let control: ControlServer
   let telling: Telling
   let link: Link
+  /// Nil unless the configuration has this node relay.
+  let door: LeafDoor?
   private let rings: RingFiles
   private let commands = ControlCommands()
   private let dictionary: DictionaryFile
@@ -58,6 +60,7 @@ final class Daemon: ControlHandler {
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
     link = try Link(loop: loop)
+    door = try Self.makeDoor(configuration, state, loop)
     try link.loadAuthorities(configuration.authorityFile)
     sensors = Sensors()
     stall = Stall.fromEnvironment()
@@ -86,7 +89,17 @@ final class Daemon: ControlHandler {
       }
     }
     let me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
-    return Node(seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores)
+    return Node(
+      seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores,
+      relayPlaces: configuration.relayListen == nil ? 0 : Limits.relayPeers)
+  }
+
+  private static func makeDoor(
+    _ configuration: Configuration, _ state: borrowing StateStore, _ loop: EventLoop
+  ) throws(ErrorCode) -> LeafDoor? {
+    guard let listen = configuration.relayListen else { return nil }
+    let place = configuration.relayAddress ?? listen
+    return try LeafDoor(at: listen, place: place, try state.relayCredentials(host: place.host), loop: loop)
   }
 
   /// systemd's socket when there is one, else our own at the configured path.
@@ -138,6 +151,7 @@ final class Daemon: ControlHandler {
 
   private var nextDeadline: Instant {
     let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
+    if node.isRelayDue { return Clock.now }
     return min(min(own, telling.watchdogDeadline), rings.deadline(now: Clock.now))
   }
 
@@ -150,7 +164,13 @@ final class Daemon: ControlHandler {
     case Link.token: driveLink(now: now)
     case Link.probeToken: driveLink(now: now)
     case RingFiles.outgoingToken, RingFiles.incomingToken: break  // every turn ends with the rings
-    default: _ = control.serve(event, firstToken: Token.firstClient, now: now, handler: self)
+    case LeafDoor.listenerToken: door?.accept(node, now: now)
+    default:
+      if let leaf = door?.index(of: event.token) {
+        door?.serve(leaf, node, now: now)
+        return act(now: now)
+      }
+      _ = control.serve(event, firstToken: Token.firstClient, now: now, handler: self)
     }
   }
 
@@ -177,6 +197,8 @@ final class Daemon: ControlHandler {
       while more, link.isConnected {
         more = try link.read(into: &node.session)
         tell(.linkBytes, now: now)
+        // What came for leaves goes out before more comes in.
+        door?.pump(node, now: now)
         // A full input that the node did not empty has no room: the node is closing.
         if more, node.session.input.space == 0 { return }
       }
@@ -204,8 +226,14 @@ final class Daemon: ControlHandler {
     rings.pump(now: now)
     repeat {
       act(now: now)
-      do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
+      flushLink(now: now)
     } while node.moveStored(now: now)
+    if let door {
+      // One round a turn: a leaf that never stops sending holds up nobody.
+      node.moveRelayed(now: now)
+      flushLink(now: now)
+      door.pump(node, now: now)
+    }
     act(now: now)
     rings.pump(now: now)
     control.answerHeld(handler: self)
@@ -228,6 +256,10 @@ final class Daemon: ControlHandler {
     }
   }
 
+  private func flushLink(now: Instant) {
+    do throws(ErrorCode) { try link.flush(&node.session) } catch { tell(.linkDown(error), now: now) }
+  }
+
   private func perform(_ action: Node.Action, now: Instant) {
     do throws(ErrorCode) {
       switch action {
@@ -241,6 +273,7 @@ final class Daemon: ControlHandler {
         node.handle(.vitals(sensors.sample()), now: now)
       case .persist:
         do throws(ErrorCode) { try state.write(node.admission) } catch { telling.stateNotWritten(error) }
+      case .closePeer(let index): door?.close(index, node, now: now)
       case .stop: isStopping = true
       }
     } catch {
@@ -312,7 +345,7 @@ final class Daemon: ControlHandler {
       tell(.tick, now: now)
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
-      commands.handle(request, node: node, context: context, reply: &reply)
+      commands.handle(request, node: node, door: door, context: context, reply: &reply)
       act(now: now)
     }
   }

@@ -5,7 +5,7 @@ import Node
 import Platform
 import Wire
 
-/// The ring files of the state directory, `outgoing.shared.ring` and `incoming.shared.ring`, each with the thread that
+/// The ring files of the state directory, `outgoing.ring` and `incoming.ring`, each with the thread that
 /// writes it.
 final class RingFiles {
   static let outgoingToken: UInt64 = 3 << 32

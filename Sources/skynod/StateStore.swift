@@ -9,6 +9,8 @@ import Wire
 struct StateStore: ~Copyable {
   private let admissionFile: PathText
   private let identityFile: PathText
+  private let certificateFile: PathText
+  private let certificateKeyFile: PathText
   private let lock: DirectoryLock
   private var buffer = ByteQueue(capacity: Admission.maximumBytes)
 
@@ -16,11 +18,14 @@ struct StateStore: ~Copyable {
   init(directory: PathText) throws(ErrorCode) {
     try Files.makeDirectory(directory)
     guard let admission = Files.join(directory, "admission"), let identity = Files.join(directory, "identity.key"),
+      let certificate = Files.join(directory, "relay.crt"), let key = Files.join(directory, "relay.key"),
       let lockFile = Files.join(directory, "lock")
     else { throw .badArgument }
     lock = try DirectoryLock(lockFile)
     admissionFile = admission
     identityFile = identity
+    certificateFile = certificate
+    certificateKeyFile = key
   }
 
   /// The identity's seed: systemd's credential `skynod.identity` if there is one, else the key file, else a
@@ -42,6 +47,28 @@ struct StateStore: ~Copyable {
       throw .malformed
     }
     copySeed(into: &seed)
+  }
+
+  /// The certificate that leaves find this relay by, and its key; made at first use. P-256: a small board would
+  /// take seconds to make an RSA key.
+  func relayCredentials(host: InlineText<253>) throws(ErrorCode) -> TlsCredentials {
+    if Files.exists(certificateKeyFile) {
+      var found = TlsCredentials()
+      do throws(ErrorCode) {
+        try Files.read(certificateFile, into: &found.certificate)
+        try Files.read(certificateKeyFile, into: &found.key)
+      } catch { throw .malformed }
+      return found
+    }
+    let made = try TlsCredentials(host: host, .p256)
+    try keep(made)
+    return made
+  }
+
+  private func keep(_ made: borrowing TlsCredentials) throws(ErrorCode) {
+    // The certificate first: a key without its certificate is the case that needs a person.
+    try Files.write(certificateFile, made.certificate.bytes, mode: 0o644)
+    try Files.write(certificateKeyFile, made.key.bytes, mode: 0o600)
   }
 
   /// A file longer than any this program writes is damaged, like one that is cut short.

@@ -108,6 +108,20 @@ final class Telling {
     case .duties(let active, let held): logDuties(active, held)
     case .clockFromHub: say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
     case .dictionary(let outcome): logDictionary(outcome)
+    case .leafJoined(let id):
+      line.removeAll()
+      line.append("a leaf has come in: ")
+      appendNodeId(id, to: &line)
+      send(.leafJoined, .info) { nodeField(id) }
+    case .leafLeft(let id, let code):
+      line.removeAll()
+      appendNodeId(id, to: &line)
+      line.append(" has gone: ")
+      line.append(code.sentence)
+      send(.leafLeft, .info) {
+        nodeField(id)
+        errorFields(code)
+      }
     case .hub, .heartbeatAcked, .message, .receipt: break
     }
   }

@@ -1,9 +1,9 @@
 /// The sub-commands, and everything that help says about them.
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
-  case encode, decode, lookup, translate, dict
+  case encode, decode, lookup, translate, dict, relay
 
-  static let count: UInt8 = 19
+  static let count: UInt8 = 20
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -36,6 +36,7 @@ enum Subcommand: UInt8 {
     case .lookup: "lookup"
     case .translate: "translate"
     case .dict: "dict"
+    case .relay: "relay"
     }
   }
 
@@ -52,6 +53,7 @@ enum Subcommand: UInt8 {
     case .lookup: "WORD|T-id|0xHEX"
     case .translate: "LANGUAGE WORD"
     case .dict: "[status|update]"
+    case .relay: "[ticket TICKET [HOST:PORT]]"
     default: ""
     }
   }
@@ -77,6 +79,7 @@ enum Subcommand: UInt8 {
     case .lookup: "what the dictionary knows of a word or a token"
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary of this node; ask the hub for a newer one"
+    case .relay: "the address and counters of this relay; a ticket that leads through it"
     }
   }
 
@@ -110,7 +113,7 @@ enum Subcommand: UInt8 {
       """
       Prints one line an event until it is interrupted. KIND is one of: state link key heartbeat
       message delivery duty clock configuration
-      dictionary. Without one, all are followed.
+      dictionary leaf. Without one, all are followed.
 
       """
     case .mode: "DUTY is one of: heartbeat relay compute. Switching needs the operate role.\n"
@@ -137,6 +140,13 @@ enum Subcommand: UInt8 {
 
       """
     case .dict: "Without a word: status. Updating needs the operate role; `watch dictionary` tells how it ends.\n"
+    case .relay:
+      """
+      With `ticket`, turns a ticket of the hub into one for nodes that are to join through this one:
+      they find it at HOST:PORT, or at relay_address. Needs the operate role, and relay_listen in the
+      configuration.
+
+      """
     case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
     default: ""
     }

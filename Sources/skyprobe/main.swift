@@ -80,7 +80,7 @@ func serve(_ words: [HostText]) throws(ErrorCode) {
   guard words.count >= 3, let port = UInt16(words[2].string) else { throw .usage }
   let at = words[1]
   guard let address = Address(at, port: port) else { throw .badArgument }
-  let credentials = try TlsCredentials(host: at)
+  let credentials = try TlsCredentials(host: at, .rsa)
   let context = try TlsContext.server(certificate: credentials.certificate.bytes, key: credentials.key.bytes)
   let listener = try TcpListener(at: address)
   let pin = try TlsContext.pin(ofCertificate: credentials.certificate.bytes)

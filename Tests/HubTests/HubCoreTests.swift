@@ -208,7 +208,7 @@ import Wire
       #expect(stranger.failure == .badSignature)
       swarm.pass(1_000)
     }
-    #expect(original.isOnline && original.link?.probe == nil)
+    #expect(original.isOnline && swarm.core.live.nextProbeDeadline == nil)
     #expect(try swarm.registry.node(named: .id(1_000_000)).clonesSeen == 0)
     // A board that comes back after a power cut finds its place as if the stranger had never been there.
     original.isReading = false

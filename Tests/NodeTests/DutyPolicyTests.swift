@@ -198,7 +198,7 @@ import Wire
     let scene = NodeScene { $0.duties = [.heartbeat, .relay] }
     scene.goOnline()
     let configured = scene.node.settings
-    scene.node.setDuties([.heartbeat])
+    scene.node.setDuties([.heartbeat], now: scene.now)
     scene.settle()
     #expect(scene.node.activeDuties == [.heartbeat])
     #expect(scene.notices.last == .duties(active: .heartbeat, held: []))

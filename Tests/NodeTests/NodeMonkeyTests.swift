@@ -38,7 +38,7 @@ import Wire
         Issue.record("\(error)")
       }
       if i % 3 == 0 { scene.node.reload(scene.node.settings, now: scene.now) }
-      if i % 5 == 0 { scene.node.setDuties([.heartbeat]) }
+      if i % 5 == 0 { scene.node.setDuties([.heartbeat], now: scene.now) }
       scene.node.checkInvariants()
     }
     var actions: [Node.Action] = []
@@ -149,7 +149,7 @@ final class Monkey {
     case 9: someBytesOnTheLink()
     case 10: attempt { node throws(ErrorCode) in try node.join(hub.ticket, now: now) }
     case 11: scene.node.reload(someSettings(), now: now)
-    case 12: scene.node.setDuties(Duties(rawValue: UInt8(random.next(8))))
+    case 12: scene.node.setDuties(Duties(rawValue: UInt8(random.next(8))), now: scene.now)
     case 13: _ = scene.node.acknowledge(upTo: anyNumber())
     case 14: hub.isUp = random.next(4) != 0
     case 15: if random.next(4) == 0 { hub.isDeaf.toggle() } else { hub.isDeaf = false }

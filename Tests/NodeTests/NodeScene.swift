@@ -1,5 +1,6 @@
 import Bounded
 import SkyCrypto
+import TestSupport
 import Wire
 
 @testable import Node
@@ -200,6 +201,7 @@ final class NodeScene {
       node.handle(.systemClock(wallMs), now: now)
       node.handle(.vitals(vitals), now: now)
     case .persist: persisted.append(node.admission)
+    case .closePeer: preconditionFailure("the scene's node does not relay")
     case .stop: hasStopped = true
     }
   }

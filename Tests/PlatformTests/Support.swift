@@ -10,8 +10,8 @@ struct TestServer {
   let certificate: [UInt8]
   let key: [UInt8]
 
-  init(host: String = "hub.example") throws(ErrorCode) {
-    let made = try TlsCredentials(host: HostText(host)!)
+  init(host: String = "hub.example", _ type: TlsCredentials.KeyType = .rsa) throws(ErrorCode) {
+    let made = try TlsCredentials(host: HostText(host)!, type)
     context = try TlsContext.server(certificate: made.certificate.bytes, key: made.key.bytes)
     pin = try TlsContext.pin(ofCertificate: made.certificate.bytes)
     certificate = array(made.certificate.bytes)

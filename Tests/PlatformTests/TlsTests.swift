@@ -215,15 +215,23 @@ import Wire
     }
   }
 
-  @Test func pinOfPemAndServedCertificateAgree() throws {
-    let server = try TestServer()
+  @Test func aRelaysKeyServesLikeAHubs() throws {
+    let server = try TestServer(.p256)
+    try TlsPair(client: try server.pinnedClient(), server: server.context).shake()
+  }
+
+  @Test(arguments: [TlsCredentials.KeyType.rsa, .p256]) func pinOfPemAndServedCertificateAgree(
+    type: TlsCredentials.KeyType
+  ) throws {
+    let server = try TestServer(type)
     let again = try TlsContext.pin(ofCertificate: server.certificate.span.bytes)
     #expect(array(again.span.bytes) == array(server.pin.span.bytes))
   }
 
   @Test(arguments: ["", "two words", "a,CN=b", "naïve.example"])
   func noCertificateForWhatIsNoHostName(name: String) {
-    #expect(thrown { () throws(ErrorCode) in _ = try TlsCredentials(host: HostText(name)!) } == .certificateInvalid)
+    #expect(
+      thrown { () throws(ErrorCode) in _ = try TlsCredentials(host: HostText(name)!, .p256) } == .certificateInvalid)
   }
 
   /// The C layer gives error numbers; each is the negative of the one it means.

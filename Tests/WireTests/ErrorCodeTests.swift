@@ -13,7 +13,7 @@ private let published: [UInt16: String] = [
   40: "truncated", 41: "oversized", 42: "unknown_record", 43: "unexpected_record", 44: "malformed",
   45: "version_unsupported", 46: "bad_signature", 47: "hub_key_mismatch", 48: "key_exchange_failed",
   49: "confirmation_failed", 50: "decrypt_failed", 51: "replayed", 52: "wrong_epoch", 53: "key_expired",
-  54: "malformed_frame", 55: "rekey_failed", 56: "spoofed_source",
+  54: "malformed_frame", 55: "rekey_failed", 56: "spoofed_source", 57: "route_loop",
   64: "usage", 69: "daemon_unavailable", 70: "internal_error", 78: "bad_configuration",
   80: "token_required", 81: "token_unknown", 82: "token_expired", 83: "token_used", 84: "token_invalid",
   85: "revoked", 86: "clone_detected", 87: "session_busy", 88: "hub_full", 89: "class_refused",

@@ -56,9 +56,11 @@ int sky_tls_detail(const sky_tls *tls);
 /// Frees and wipes. The descriptor stays open.
 void sky_tls_free(sky_tls *tls);
 
-/// Makes an RSA key of 2,048 bits and a self-signed certificate for `name` (a host name or literal
-/// address), valid for all time; both as PEM with terminator. 2,048 bytes of room suffice for each.
-int sky_tls_make_certificate(const char *name, char *certificate, size_t cn, char *key, size_t kn);
+/// Makes a key, RSA of 2,048 bits or P-256, and a self-signed certificate for `name` (a host name or
+/// literal address), valid for all time; both as PEM with terminator. 2,048 bytes of room suffice for
+/// each.
+int sky_tls_make_certificate(const char *name, bool rsa, char *certificate, size_t cn, char *key,
+                             size_t kn);
 /// The pin of a certificate (PEM or DER).
 int sky_tls_certificate_pin(const void *certificate, size_t n, uint8_t pin[32]);
 

@@ -1,42 +1,41 @@
 import Bounded
 import Durable
+import Node
 import Wire
 
-@testable import Node
-
 /// A medium in memory, whole or failing.
-final class MemoryMedium: BlockStore {
-  var bytes: [UInt8]
+public final class MemoryMedium: BlockStore {
+  public var bytes: [UInt8]
   /// The error number of every call; 0 lets them work.
-  var error: Int32 = 0
+  public var error: Int32 = 0
 
-  init(_ bytes: [UInt8]?, size: UInt32) { self.bytes = bytes ?? [UInt8](repeating: 0, count: Int(size)) }
+  public init(_ bytes: [UInt8]?, size: UInt32) { self.bytes = bytes ?? [UInt8](repeating: 0, count: Int(size)) }
 
-  func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
+  public func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
     if error != 0 { return error }
     for i in 0..<memory.count { memory[i] = bytes[Int(offset) + i] }
     return 0
   }
 
-  func write(at offset: UInt64, _ piece: UnsafeRawBufferPointer) -> Int32 {
+  public func write(at offset: UInt64, _ piece: UnsafeRawBufferPointer) -> Int32 {
     if error != 0 { return error }
     for i in 0..<piece.count { bytes[Int(offset) + i] = piece[i] }
     return 0
   }
 
-  func sync() -> Int32 { error }
+  public func sync() -> Int32 { error }
 }
 
 /// The two rings of a node over media in memory. Made again from the bytes of another, it is the board after
 /// the power went.
-final class SceneDisk {
-  let outgoing: MemoryMedium
-  let incoming: MemoryMedium
-  let stores: Stores
+public final class SceneDisk {
+  public let outgoing: MemoryMedium
+  public let incoming: MemoryMedium
+  public let stores: Stores
   /// False: the media take their time.
-  var isMoving = true
+  public var isMoving = true
 
-  init(_ before: SceneDisk? = nil, now: Instant) {
+  public init(_ before: SceneDisk? = nil, now: Instant) {
     let size: UInt32 = 1 << 17
     var out = Stores.outgoingParameters
     var into = Stores.incomingParameters
@@ -53,7 +52,7 @@ final class SceneDisk {
       visit: { seen.visit($1, now: now) }, user: { seen.write(into: $0) })
   }
 
-  func pump(now: Instant) {
+  public func pump(now: Instant) {
     guard isMoving else { return }
     Self.pump(stores.outgoing, outgoing, now) { _ in 0 }
     Self.pump(stores.incoming, incoming, now) { stores.seen.write(into: $0) }
