@@ -58,7 +58,7 @@ swarm_end() {
   local pid
   for pid in ${pids[@]+"${pids[@]}"}; do kill "$pid" 2>/dev/null || true; done
   for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid" 2>/dev/null || true; done
-  rm -rf "$data"
+  [ -n "${keep-}" ] || rm -rf "$data"
 }
 
 stop_process() {

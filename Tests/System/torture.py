@@ -1,4 +1,4 @@
-"""Kills hub, sender and receiver at random under load, and counts what arrived. Run by tools/torture.
+"""Kills hub, relay, sender and receiver at random under load, and counts what arrived. Run by tools/torture.
 
 Every message is posted once, durably, under a number of its own; what the sending node answered OK to is
 acknowledged. The receiving side lists its inbox, notes what it sees, acknowledges, and notes what the receiving
