@@ -387,8 +387,9 @@ extension Node {
 
   private func notHere(_ frame: FrameHeader, now: Instant) {
     relay.counters.strays += 1
-    sayGone(frame.destination, now: now)
+    // The receipt first: afterwards the hub would not take it in this name.
     if frame.kind == .message, !frame.isDurable { refuseInItsName(frame, .unreachable, now: now) }
+    sayGone(frame.destination, now: now)
   }
 
   /// Tells the hub, or the sender, that a message did not get to a leaf: ordinary ones for good, durable ones for now.

@@ -20,7 +20,7 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in UInt8(1)...23 {
+      for kind in UInt8(1)...36 {
         guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
@@ -96,6 +96,28 @@ extension FuzzTarget {
       }
     case .message: if header.isDurable { _ = try decodeStream(body) }
     case .dictionaryRequest, .dictionaryPiece: _ = try PieceRequest(decoding: body)
+    case .admit:
+      try Admit.check(body)
+      _ = try Hello(decoding: body.extracting(Limits.exporterBytes..<body.byteCount))
+    case .admitted:
+      let value = try Admitted(decoding: body)
+      precondition(value.append(to: &queue))
+      let again = try Admitted(decoding: queue.bytes)
+      precondition(again == value)
+    case .attached, .detach:
+      let value = try RouteWord(decoding: body)
+      precondition(value.append(to: &queue))
+      let again = try RouteWord(decoding: queue.bytes)
+      precondition(again == value)
+    case .routeChallenge:
+      let value = try RouteChallenge(decoding: body)
+      precondition(value.append(to: &queue) && queue.bytes.elementsEqual(body))
+    case .routeProof:
+      let value = try RouteProof(decoding: body)
+      precondition(value.append(to: &queue) && queue.bytes.elementsEqual(body))
+    case .attach:
+      let value = try Attach(decoding: body)
+      precondition(value.append(to: &queue) && queue.bytes.elementsEqual(body))
     // Words are the target `manifest`'s.
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer: break
     }
@@ -136,6 +158,22 @@ extension FuzzTarget {
       PieceRequest(generation: 3, kind: .block, index: 2).append(to: &queue)
     case .wordQuery: queue.append("\u{1}\u{5}hello")
     case .wordAnswer: queue.append("\u{1}\u{5}hello\u{0}\u{0}\u{0}\u{0}")
+    case .admit:
+      queue.append(InlineArray<32, UInt8>(repeating: 9).span.bytes)
+      queue.append("\u{1}\u{1}\u{4D}\u{3}")
+      for _ in 4..<Hello.byteCount { queue.append(bigEndian: UInt8(5)) }
+    case .admitted: _ = Admitted(id: 1_000_001, failure: nil, count: 3).append(to: &queue)
+    case .attached, .detach: _ = RouteWord(id: 1_000_001, failure: .revoked).append(to: &queue)
+    case .routeChallenge:
+      _ = RouteChallenge(
+        nonce: InlineArray(repeating: 1), hub: InlineArray(repeating: 2), relay: 1_000_000, count: 3
+      ).append(to: &queue)
+    case .routeProof: _ = RouteProof(count: 3, signature: InlineArray(repeating: 4)).append(to: &queue)
+    case .attach:
+      _ = Attach(
+        id: 1_000_001, instance: InlineArray(repeating: 1),
+        proof: RouteProof(count: 3, signature: InlineArray(repeating: 4))
+      ).append(to: &queue)
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
     return queue.array

@@ -17,10 +17,32 @@ struct FuzzTarget: Sendable {
 
   static let all: [FuzzTarget] = [
     configuration, control, ticket, frame, handshake, ring, window, dictionary, encoded,
-    manifest,
+    manifest, relay,
   ]
 
   nonisolated(unsafe) static var current = all[0]
+}
+
+/// Numbers read off the front of a script.
+struct Script: ~Escapable {
+  private var reader: ByteReader
+
+  @_lifetime(copy bytes)
+  init(_ bytes: RawSpan) { reader = ByteReader(bytes) }
+
+  mutating func byte() -> UInt8? {
+    do throws(DecodeError) { return try reader.integer() } catch { return nil }
+  }
+
+  /// Two bytes, or 0 when they are not there.
+  mutating func number() -> Int {
+    do throws(DecodeError) { return Int(try reader.integer(UInt16.self)) } catch { return 0 }
+  }
+
+  /// At most `count` bytes.
+  mutating func literal(_ count: Int) -> [UInt8] {
+    do throws(DecodeError) { return try reader.bytes(min(count, reader.remaining)).array } catch { return [] }
+  }
 }
 
 extension RawSpan {

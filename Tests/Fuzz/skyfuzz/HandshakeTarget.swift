@@ -39,28 +39,6 @@ extension FuzzTarget {
   nonisolated(unsafe) private static let pair = Pair()
 }
 
-/// Numbers read off the front of a script.
-private struct Script: ~Escapable {
-  private var reader: ByteReader
-
-  @_lifetime(copy bytes)
-  init(_ bytes: RawSpan) { reader = ByteReader(bytes) }
-
-  mutating func byte() -> UInt8? {
-    do throws(DecodeError) { return try reader.integer() } catch { return nil }
-  }
-
-  /// Two bytes, or 0 when they are not there.
-  mutating func number() -> Int {
-    do throws(DecodeError) { return Int(try reader.integer(UInt16.self)) } catch { return 0 }
-  }
-
-  /// At most `count` bytes.
-  mutating func literal(_ count: Int) -> [UInt8] {
-    do throws(DecodeError) { return try reader.bytes(min(count, reader.remaining)).array } catch { return [] }
-  }
-}
-
 /// One direction of the stream: what was sent, what is under way, what arrived.
 private struct Channel {
   /// Whole records, as the session wrote them.
