@@ -79,8 +79,13 @@ var targets: [Target] = [
   .executableTarget(
     name: "lexprobe", dependencies: ["CSky", "Bounded", "Lexicon"],
     swiftSettings: board, linkerSettings: boardLinks),
+  // The medium in memory and the relay among strangers that several tests are built on.
+  .target(
+    name: "TestSupport", dependencies: ["Bounded", "Durable", "Node", "SkyCrypto", "Wire"],
+    path: "Tests/TestSupport", swiftSettings: board),
   .executableTarget(
-    name: "skyprobe", dependencies: ["CSky", "Bounded", "Durable", "Wire", "Platform"],
+    name: "skyprobe",
+    dependencies: ["CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform", "TestSupport"],
     swiftSettings: board, linkerSettings: boardLinks),
 ]
 var dependencies: [Package.Dependency] = []
@@ -107,10 +112,6 @@ if !embedded && fuzzer == nil {
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
-    // The medium in memory that tests of several modules put under a node.
-    .target(
-      name: "TestSupport", dependencies: ["Bounded", "Durable", "Node", "Wire"], path: "Tests/TestSupport",
-      swiftSettings: common),
     .testTarget(
       name: "HubTests",
       dependencies: [
@@ -166,7 +167,7 @@ if let fuzzer {
     .executableTarget(
       name: "skyfuzz",
       dependencies: [
-        "CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
+        "CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder", "TestSupport",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

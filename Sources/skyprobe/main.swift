@@ -1,4 +1,4 @@
-// skyprobe: the IO layer on its own, for tests of what ships: static, on every architecture, in a
+// skyprobe: parts of the daemon on their own, for tests of what ships: static, on every architecture, in a
 // network namespace. Not installed.
 //
 //   skyprobe resolve NAME [DEADLINE_MS]          addresses, one a line, or the error's token; on standard
@@ -6,6 +6,7 @@
 //   skyprobe serve ADDRESS PORT                  a TLS server that echoes; prints its port and pin
 //   skyprobe dial NAME PORT PIN [TIMES [KIB]]    connects TIMES times, echoes KIB KiB each time
 //   skyprobe ring append|drain|idle PATH [N]     the ring file (RingProbe.swift)
+//   skyprobe forged COUNT                        a relay among traitors (ForgedProbe.swift)
 //
 // Ends with 0, or with the error's number.
 import Bounded
@@ -195,6 +196,8 @@ do throws(ErrorCode) {
     try dial(words)
   } else if command.bytes.elementsEqual("ring") {
     try ring(words)
+  } else if command.bytes.elementsEqual("forged") {
+    try forged(words)
   } else {
     throw ErrorCode.usage
   }
