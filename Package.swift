@@ -42,6 +42,11 @@ let cSettings: [CSetting] =
   : [.unsafeFlags(["-isystem\(hostLibraries)/include", "-Wall", "-Wextra", "-Werror"])]
     + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
 
+/// The kernels of inference are for speed in both flavours: unoptimised they would be useless for tests.
+let kernelSettings: [CSetting] =
+  [.unsafeFlags(["-O3", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"])]
+  + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
+
 /// What Sources/CSky/sky_tls_x25519.c puts in the place of mbedTLS's own.
 let replaced = ["mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_ecdh"]
 let cLibraries: [LinkerSetting] =
@@ -65,6 +70,8 @@ var targets: [Target] = [
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "LexiconText", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
+  .target(name: "CKernels", cSettings: kernelSettings),
+  .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
   .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
@@ -75,6 +82,9 @@ var targets: [Target] = [
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Lexicon", "LexiconText", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "inferprobe", dependencies: ["CSky", "CKernels", "Bounded", "Inference"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "lexprobe", dependencies: ["CSky", "Bounded", "Lexicon"],

@@ -1,0 +1,225 @@
+// 64-bit x86 with AVX-512 and its dot-product instructions (VNNI): servers since 2019, some laptops since.
+//
+// Four blocks of weights become two vectors, first halves and second halves, and meet the activations, which lie
+// the same way (sky_q8). The dot-product instruction wants one side unsigned: signed weights are moved up by 128,
+// and what that adds is taken away with the minimum.
+#include "sky_kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), \
+                             apply_to = function)
+
+#include "half.h"
+// Not the intrinsics: of these the compiler makes vector code.
+#define HALF(bits) half_by_instruction(bits)
+#define TO_HALF(f) half_of(f)
+
+#define KERNELS_OWN_ROWS
+static void rows_q4_0(const sky_matmul *job, size_t first, size_t count);
+static void rows_q4_1(const sky_matmul *job, size_t first, size_t count);
+static void rows_q5_0(const sky_matmul *job, size_t first, size_t count);
+static void rows_q8_0(const sky_matmul *job, size_t first, size_t count);
+static void rows_q4_k(const sky_matmul *job, size_t first, size_t count);
+static void rows_q6_k(const sky_matmul *job, size_t first, size_t count);
+#include "kernels_common.h"
+
+/// 128 weights as unsigned numbers; for each block its scale and its minimum, one after the other.
+typedef struct {
+  __m512i low, high;
+  __m256 dm;
+} group4;
+
+static inline __m512i four(const uint8_t *const p[4], int offset) {
+  __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(p[0] + offset)));
+  v = _mm512_inserti64x2(v, _mm_loadu_si128((const __m128i *)(p[1] + offset)), 1);
+  v = _mm512_inserti64x2(v, _mm_loadu_si128((const __m128i *)(p[2] + offset)), 2);
+  return _mm512_inserti64x2(v, _mm_loadu_si128((const __m128i *)(p[3] + offset)), 3);
+}
+static inline void nibbles(group4 *g, __m512i v) {
+  __m512i mask = _mm512_set1_epi8(15);
+  g->low = _mm512_and_si512(v, mask);
+  g->high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+}
+/// The scales of four blocks, each with its own multiple as minimum.
+static inline __m256 scales(const uint8_t *const p[4], float multiple) {
+  uint64_t both[2] = {load16(p[0]) * 0x10001ull | (uint64_t)load16(p[1]) * 0x10001 << 32,
+                      load16(p[2]) * 0x10001ull | (uint64_t)load16(p[3]) * 0x10001 << 32};
+  __m256 d = _mm256_cvtph_ps(_mm_set_epi64x((long long)both[1], (long long)both[0]));
+  return _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
+}
+static inline void places(const uint8_t *row, size_t group, size_t blocks, size_t size, const uint8_t *p[4]) {
+  for (int b = 0; b < 4; b++) p[b] = block_at(row, 4 * group + (size_t)b, blocks, size);
+}
+
+static inline group4 load_q4_0(const uint8_t *row, size_t group, size_t blocks) {
+  const uint8_t *p[4];
+  group4 g;
+  places(row, group, blocks, 18, p);
+  nibbles(&g, four(p, 2));
+  g.dm = scales(p, -8);
+  return g;
+}
+
+static inline group4 load_q4_1(const uint8_t *row, size_t group, size_t blocks) {
+  const uint8_t *p[4];
+  group4 g;
+  places(row, group, blocks, 20, p);
+  nibbles(&g, four(p, 4));
+  __m128i dm = _mm_cvtsi32_si128((int)load32(p[0]));
+  dm = _mm_insert_epi32(dm, (int)load32(p[1]), 1);
+  dm = _mm_insert_epi32(dm, (int)load32(p[2]), 2);
+  dm = _mm_insert_epi32(dm, (int)load32(p[3]), 3);
+  g.dm = _mm256_cvtph_ps(dm);
+  return g;
+}
+
+static inline group4 load_q5_0(const uint8_t *row, size_t group, size_t blocks) {
+  const uint8_t *p[4];
+  group4 g;
+  places(row, group, blocks, 22, p);
+  nibbles(&g, four(p, 6));
+  uint64_t low = 0, high = 0;
+  for (int b = 0; b < 4; b++) {
+    uint32_t fifth = load32(p[b] + 2);
+    low |= (uint64_t)(fifth & 0xFFFF) << 16 * b;
+    high |= (uint64_t)(fifth >> 16) << 16 * b;
+  }
+  __m512i sixteen = _mm512_set1_epi8(16);
+  g.low = _mm512_mask_add_epi8(g.low, low, g.low, sixteen);
+  g.high = _mm512_mask_add_epi8(g.high, high, g.high, sixteen);
+  g.dm = scales(p, -16);
+  return g;
+}
+
+static inline group4 load_q8_0(const uint8_t *row, size_t group, size_t blocks) {
+  const uint8_t *p[4];
+  group4 g;
+  places(row, group, blocks, 34, p);
+  __m512i up = _mm512_set1_epi8((char)0x80);
+  g.low = _mm512_xor_si512(four(p, 2), up);
+  g.high = _mm512_xor_si512(four(p, 18), up);
+  g.dm = scales(p, -128);
+  return g;
+}
+
+static inline group4 load_q4_k(const uint8_t *row, size_t group, size_t blocks) {
+  (void)blocks;
+  const uint8_t *p = row + group / 2 * 144;
+  group4 g;
+  float d[4], m[4];
+  scales_q4_k(p, (int)(group & 1), d, m);
+  g.dm = _mm256_setr_ps(d[0], m[0], d[1], m[1], d[2], m[2], d[3], m[3]);
+  __m512i v = _mm512_loadu_si512(p + 16 + 64 * (group & 1));
+  // Blocks 0 and 1 are the nibbles of the same bytes, and so are 2 and 3.
+  __m512i shift = _mm512_setr_epi64(0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
+                                    0x0004000400040004);
+  __m512i mask = _mm512_set1_epi8(15);
+  g.low = _mm512_and_si512(_mm512_srlv_epi16(_mm512_shuffle_i64x2(v, v, 0xA0), shift), mask);
+  g.high = _mm512_and_si512(_mm512_srlv_epi16(_mm512_shuffle_i64x2(v, v, 0xF5), shift), mask);
+  return g;
+}
+
+static inline __m512i q6_half(__m512i low, __m128i high) {
+  // Blocks 0 and 1 are the lower nibbles, 2 and 3 the upper ones; two bits more for each block.
+  const long long four4 = 0x0004000400040004, two4 = 0x0002000200020002, six4 = 0x0006000600060006;
+  __m512i nibble = _mm512_and_si512(_mm512_srlv_epi16(low, _mm512_setr_epi64(0, 0, 0, 0, four4, four4, four4, four4)),
+                                    _mm512_set1_epi8(15));
+  __m512i bits = _mm512_srlv_epi16(_mm512_broadcast_i64x2(high),
+                                   _mm512_setr_epi64(0, 0, two4, two4, four4, four4, six4, six4));
+  bits = _mm512_slli_epi16(_mm512_and_si512(bits, _mm512_set1_epi8(3)), 4);
+  return _mm512_or_si512(nibble, bits);
+}
+
+// One number for each block from eight: spreads every other one over four lanes.
+static inline __m512 spread(__m256 v) {
+  const __m512i index = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+  return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(v));
+}
+/// The sum of `acc`, and of every other lane of `minima`.
+static inline float finish(__m512 acc, __m256 minima) {
+  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(acc), _mm512_extractf32x8_ps(acc, 1));
+  half = _mm256_add_ps(half, _mm256_blend_ps(_mm256_setzero_ps(), minima, 0xAA));
+  __m128 v = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
+#define DOT(TOKENS, LOAD)                                                                            \
+  __m512 acc[TOKENS];                                                                                \
+  __m256 minima[TOKENS];                                                                             \
+  for (int k = 0; k < TOKENS; k++) acc[k] = _mm512_setzero_ps(), minima[k] = _mm256_setzero_ps();    \
+  for (size_t g = 0; g < groups; g++) {                                                              \
+    group4 w = LOAD(row, g, blocks);                                                                 \
+    for (int k = 0; k < TOKENS; k++) {                                                               \
+      const sky_q8 *x = (const sky_q8 *)(a + (size_t)k * job->activation_stride) + g;                \
+      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.low, _mm512_loadu_si512(x->q));      \
+      s = _mm512_dpbusd_epi32(s, w.high, _mm512_loadu_si512(x->q + 64));                             \
+      __m256 both = _mm256_mul_ps(w.dm, _mm256_loadu_ps(x->ds));                                     \
+      acc[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), acc[k]);                         \
+      minima[k] = _mm256_add_ps(minima[k], both);                                                    \
+    }                                                                                                \
+  }                                                                                                  \
+  for (int k = 0; k < TOKENS; k++) job->out[(t + (size_t)k) * job->out_stride + r] = finish(acc[k], minima[k]);
+
+#define OWN_ROWS(TYPE)                                                                       \
+  static void rows_##TYPE(const sky_matmul *job, size_t first, size_t count) {               \
+    size_t blocks = job->columns / 32, groups = (blocks + 3) / 4;                            \
+    for (size_t r = first; r < first + count; r++) {                                         \
+      const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;               \
+      size_t t = 0;                                                                          \
+      for (; t + 8 <= job->tokens; t += 8) {                                                 \
+        const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;   \
+        DOT(8, load_##TYPE)                                                                  \
+      }                                                                                      \
+      for (; t < job->tokens; t++) {                                                         \
+        const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;   \
+        DOT(1, load_##TYPE)                                                                  \
+      }                                                                                      \
+    }                                                                                        \
+  }
+OWN_ROWS(q4_0)
+OWN_ROWS(q4_1)
+OWN_ROWS(q5_0)
+OWN_ROWS(q8_0)
+OWN_ROWS(q4_k)
+
+// Half blocks have scales of their own here.
+static void rows_q6_k(const sky_matmul *job, size_t first, size_t count) {
+  size_t groups = job->columns / GROUP;
+  for (size_t r = first; r < first + count; r++) {
+    const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;
+    for (size_t t = 0; t < job->tokens; t++) {
+      const sky_q8 *a = (const sky_q8 *)((const uint8_t *)job->activations + t * job->activation_stride);
+      __m512 acc = _mm512_setzero_ps();
+      float minima = 0;
+      for (size_t g = 0; g < groups; g++) {
+        const sky_q8 *x = a + g;
+        const uint8_t *p = row + g / 2 * 210;
+        int half = (int)(g & 1);
+        float d[8], first_half[8] = {0}, second_half[8] = {0};
+        scales_q6_k(p, half, d);
+        for (int b = 0; b < 4; b++) {
+          first_half[2 * b] = d[b] * x->ds[2 * b];
+          second_half[2 * b] = d[4 + b] * x->ds[2 * b];
+          minima -= 32 * (d[b] * x->low[b] + d[4 + b] * (x->ds[2 * b + 1] - x->low[b]));
+        }
+        __m512i v = _mm512_loadu_si512(p + 64 * half);
+        __m256i high = _mm256_loadu_si256((const __m256i *)(p + 128 + 32 * half));
+        __m512i low = q6_half(_mm512_shuffle_i64x2(v, v, 0x88), _mm256_castsi256_si128(high));
+        __m512i upper = q6_half(_mm512_shuffle_i64x2(v, v, 0xDD), _mm256_extracti128_si256(high, 1));
+        __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low, _mm512_loadu_si512(x->q));
+        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_loadu_ps(first_half)), acc);
+        s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), upper, _mm512_loadu_si512(x->q + 64));
+        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_loadu_ps(second_half)), acc);
+      }
+      job->out[t * job->out_stride + r] = finish(acc, _mm256_setzero_ps()) + minima;
+    }
+  }
+}
+
+const sky_kernels sky_kernels_avx512 = KERNELS("avx512");
+
+#pragma clang attribute pop
+#endif
