@@ -49,23 +49,24 @@ static inline __m256 scales(const uint8_t *const p[4], float multiple) {
   __m256 d = _mm256_cvtph_ps(_mm_set_epi64x((long long)both[1], (long long)both[0]));
   return _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
 }
-static inline void places(const uint8_t *row, size_t group, size_t blocks, size_t size, const uint8_t *p[4]) {
-  for (int b = 0; b < 4; b++) p[b] = block_at(row, 4 * group + (size_t)b, blocks, size);
+// Behind the row's last block the same again: its activations are zero.
+static inline void places(const uint8_t *first, size_t left, size_t size, const uint8_t *p[4]) {
+  for (size_t b = 0; b < 4; b++) p[b] = first + (b < left ? b : left - 1) * size;
 }
 
-static inline group4 load_q4_0(const uint8_t *row, size_t group, size_t blocks) {
+static inline group4 load_q4_0(const uint8_t *first, size_t left) {
   const uint8_t *p[4];
   group4 g;
-  places(row, group, blocks, 18, p);
+  places(first, left, 18, p);
   nibbles(&g, four(p, 2));
   g.dm = scales(p, -8);
   return g;
 }
 
-static inline group4 load_q4_1(const uint8_t *row, size_t group, size_t blocks) {
+static inline group4 load_q4_1(const uint8_t *first, size_t left) {
   const uint8_t *p[4];
   group4 g;
-  places(row, group, blocks, 20, p);
+  places(first, left, 20, p);
   nibbles(&g, four(p, 4));
   __m128i dm = _mm_cvtsi32_si128((int)load32(p[0]));
   dm = _mm_insert_epi32(dm, (int)load32(p[1]), 1);
@@ -75,10 +76,10 @@ static inline group4 load_q4_1(const uint8_t *row, size_t group, size_t blocks) 
   return g;
 }
 
-static inline group4 load_q5_0(const uint8_t *row, size_t group, size_t blocks) {
+static inline group4 load_q5_0(const uint8_t *first, size_t left) {
   const uint8_t *p[4];
   group4 g;
-  places(row, group, blocks, 22, p);
+  places(first, left, 22, p);
   nibbles(&g, four(p, 6));
   uint64_t low = 0, high = 0;
   for (int b = 0; b < 4; b++) {
@@ -93,10 +94,10 @@ static inline group4 load_q5_0(const uint8_t *row, size_t group, size_t blocks) 
   return g;
 }
 
-static inline group4 load_q8_0(const uint8_t *row, size_t group, size_t blocks) {
+static inline group4 load_q8_0(const uint8_t *first, size_t left) {
   const uint8_t *p[4];
   group4 g;
-  places(row, group, blocks, 34, p);
+  places(first, left, 34, p);
   __m512i up = _mm512_set1_epi8((char)0x80);
   g.low = _mm512_xor_si512(four(p, 2), up);
   g.high = _mm512_xor_si512(four(p, 18), up);
@@ -104,14 +105,13 @@ static inline group4 load_q8_0(const uint8_t *row, size_t group, size_t blocks) 
   return g;
 }
 
-static inline group4 load_q4_k(const uint8_t *row, size_t group, size_t blocks) {
-  (void)blocks;
-  const uint8_t *p = row + group / 2 * 144;
+// Four of a superblock's eight.
+static inline group4 load_q4_k(const uint8_t *p, size_t half) {
   group4 g;
   float d[4], m[4];
-  scales_q4_k(p, (int)(group & 1), d, m);
+  scales_q4_k(p, (int)half, d, m);
   g.dm = _mm256_setr_ps(d[0], m[0], d[1], m[1], d[2], m[2], d[3], m[3]);
-  __m512i v = _mm512_loadu_si512(p + 16 + 64 * (group & 1));
+  __m512i v = _mm512_loadu_si512(p + 16 + 64 * half);
   // Blocks 0 and 1 are the nibbles of the same bytes, and so are 2 and 3.
   __m512i shift = _mm512_setr_epi64(0, 0, 0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
                                     0x0004000400040004);
@@ -146,44 +146,51 @@ static inline float finish(__m512 acc, __m256 minima) {
   return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
 }
 
-#define DOT(TOKENS, LOAD)                                                                            \
-  __m512 acc[TOKENS];                                                                                \
-  __m256 minima[TOKENS];                                                                             \
-  for (int k = 0; k < TOKENS; k++) acc[k] = _mm512_setzero_ps(), minima[k] = _mm256_setzero_ps();    \
-  for (size_t g = 0; g < groups; g++) {                                                              \
-    group4 w = LOAD(row, g, blocks);                                                                 \
-    for (int k = 0; k < TOKENS; k++) {                                                               \
-      const sky_q8 *x = (const sky_q8 *)(a + (size_t)k * job->activation_stride) + g;                \
-      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.low, _mm512_loadu_si512(x->q));      \
-      s = _mm512_dpbusd_epi32(s, w.high, _mm512_loadu_si512(x->q + 64));                             \
-      __m256 both = _mm256_mul_ps(w.dm, _mm256_loadu_ps(x->ds));                                     \
-      acc[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), acc[k]);                         \
-      minima[k] = _mm256_add_ps(minima[k], both);                                                    \
-    }                                                                                                \
-  }                                                                                                  \
-  for (int k = 0; k < TOKENS; k++) job->out[(t + (size_t)k) * job->out_stride + r] = finish(acc[k], minima[k]);
-
-#define OWN_ROWS(TYPE)                                                                       \
-  static void rows_##TYPE(const sky_matmul *job, size_t first, size_t count) {               \
-    size_t blocks = job->columns / 32, groups = (blocks + 3) / 4;                            \
-    for (size_t r = first; r < first + count; r++) {                                         \
-      const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;               \
-      size_t t = 0;                                                                          \
-      for (; t + 8 <= job->tokens; t += 8) {                                                 \
-        const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;   \
-        DOT(8, load_##TYPE)                                                                  \
-      }                                                                                      \
-      for (; t < job->tokens; t++) {                                                         \
-        const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;   \
-        DOT(1, load_##TYPE)                                                                  \
-      }                                                                                      \
-    }                                                                                        \
+/// One group for each of some tokens.
+#define STEP(TOKENS, LOADED)                                                                       \
+  {                                                                                                \
+    group4 w = LOADED;                                                                             \
+    for (int k = 0; k < TOKENS; k++) {                                                             \
+      const sky_q8 *x = (const sky_q8 *)(a + (size_t)k * job->activation_stride) + g;              \
+      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.low, _mm512_loadu_si512(x->q));    \
+      s = _mm512_dpbusd_epi32(s, w.high, _mm512_loadu_si512(x->q + 64));                           \
+      __m256 both = _mm256_mul_ps(w.dm, _mm256_loadu_ps(x->ds));                                   \
+      acc[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), acc[k]);                       \
+      minima[k] = _mm256_add_ps(minima[k], both);                                                  \
+    }                                                                                              \
   }
-OWN_ROWS(q4_0)
-OWN_ROWS(q4_1)
-OWN_ROWS(q5_0)
-OWN_ROWS(q8_0)
-OWN_ROWS(q4_k)
+#define GROUPS_OF_BLOCKS(TOKENS, TYPE, SIZE)                                                       \
+  for (; g < groups; g++) STEP(TOKENS, load_##TYPE(row + g * (4 * SIZE), 4))                       \
+  if (rest) STEP(TOKENS, load_##TYPE(row + g * (4 * SIZE), rest))
+#define GROUPS_OF_SUPERBLOCKS(TOKENS, TYPE, SIZE)                                                  \
+  for (; g < groups; g++) STEP(TOKENS, load_##TYPE(row + g / 2 * SIZE, g & 1))
+#define TOKENS_OF_ROW(TOKENS, GROUPS_OF, TYPE, SIZE)                                               \
+  for (; t + TOKENS <= job->tokens; t += TOKENS) {                                                 \
+    const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;             \
+    __m512 acc[TOKENS];                                                                            \
+    __m256 minima[TOKENS];                                                                         \
+    for (int k = 0; k < TOKENS; k++) acc[k] = _mm512_setzero_ps(), minima[k] = _mm256_setzero_ps(); \
+    size_t g = 0;                                                                                  \
+    GROUPS_OF(TOKENS, TYPE, SIZE)                                                                  \
+    for (int k = 0; k < TOKENS; k++)                                                               \
+      job->out[(t + (size_t)k) * job->out_stride + r] = finish(acc[k], minima[k]);                 \
+  }
+#define OWN_ROWS(GROUPS_OF, TYPE, SIZE)                                                            \
+  static void rows_##TYPE(const sky_matmul *job, size_t first, size_t count) {                     \
+    size_t groups = job->columns / GROUP, rest = job->columns % GROUP / 32;                        \
+    (void)rest;                                                                                    \
+    for (size_t r = first; r < first + count; r++) {                                               \
+      const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;                     \
+      size_t t = 0;                                                                                \
+      TOKENS_OF_ROW(8, GROUPS_OF, TYPE, SIZE)                                                      \
+      TOKENS_OF_ROW(1, GROUPS_OF, TYPE, SIZE)                                                      \
+    }                                                                                              \
+  }
+OWN_ROWS(GROUPS_OF_BLOCKS, q4_0, 18)
+OWN_ROWS(GROUPS_OF_BLOCKS, q4_1, 20)
+OWN_ROWS(GROUPS_OF_BLOCKS, q5_0, 22)
+OWN_ROWS(GROUPS_OF_BLOCKS, q8_0, 34)
+OWN_ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144)
 
 // Half blocks have scales of their own here.
 static void rows_q6_k(const sky_matmul *job, size_t first, size_t count) {
