@@ -123,8 +123,11 @@ public final class Decoder {
     position = count
   }
 
-  /// Puts at most `InferenceLimits.batch` tokens behind those in the cache.
-  public func evaluate(_ tokens: UnsafeBufferPointer<UInt32>) throws(InferenceError) {
+  /// Puts at most `InferenceLimits.batch` tokens behind those in the cache. `isCancelled` is asked between layers;
+  /// once it says so the call ends with `cancelled`, and the tokens are not in the cache.
+  public func evaluate(_ tokens: UnsafeBufferPointer<UInt32>, isCancelled: () -> Bool = { false })
+    throws(InferenceError)
+  {
     guard tokens.count >= 1, tokens.count <= InferenceLimits.batch else { throw .overLimit }
     guard position + tokens.count <= context else { throw .contextFull }
     let width = configuration.embedding
@@ -137,6 +140,7 @@ public final class Decoder {
     }
     prepareAngles(tokens.count)
     for i in 0..<configuration.layers {
+      if isCancelled() { throw .cancelled }
       attend(layers[i], i, tokens.count)
       feedForward(layers[i], tokens.count)
     }

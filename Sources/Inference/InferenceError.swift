@@ -23,6 +23,7 @@ public enum InferenceError: UInt8, Error, Equatable, Sendable {
   case cannotMap = 21
   case noMemory = 22
   case wrongKind = 23
+  case cancelled = 24
 
   /// For machines; never changes.
   public var token: StaticString {
@@ -50,6 +51,7 @@ public enum InferenceError: UInt8, Error, Equatable, Sendable {
     case .cannotMap: "cannot-map"
     case .noMemory: "no-memory"
     case .wrongKind: "wrong-kind"
+    case .cancelled: "cancelled"
     }
   }
 
@@ -80,6 +82,7 @@ public enum InferenceError: UInt8, Error, Equatable, Sendable {
     case .cannotMap: "the model file cannot be opened and mapped; check its path and permissions"
     case .noMemory: "the system refused the memory for cache and activations; take a smaller context"
     case .wrongKind: "this kind of model cannot do that: llama and gemma3 generate, bert embeds"
+    case .cancelled: "stopped before the end, as asked"
     }
   }
 }

@@ -124,13 +124,21 @@ public final class Tokenizer {
   public func encode(
     _ text: UnsafeRawBufferPointer, addsBegin: Bool, parsesSpecials: Bool, into out: UnsafeMutableBufferPointer<UInt32>
   ) throws(InferenceError) -> Int {
+    try encode(text, marks: nil, addsBegin: addsBegin, parsesSpecials: parsesSpecials, into: out)
+  }
+
+  /// The same, but no control token is found where a byte is marked.
+  func encode(
+    _ text: UnsafeRawBufferPointer, marks: UnsafePointer<UInt8>?, addsBegin: Bool, parsesSpecials: Bool,
+    into out: UnsafeMutableBufferPointer<UInt32>
+  ) throws(InferenceError) -> Int {
     guard text.count <= InferenceLimits.textBytes else { throw .textTooLong }
     var writer = TokenWriter(out)
     if addsBegin, self.addsBegin, let beginToken { try writer.append(beginToken) }
     var at = 0
     var plain = 0
     while at < text.count {
-      guard let token = special(text, at, withControl: parsesSpecials) else {
+      guard let token = special(text, at, marks, withControl: parsesSpecials) else {
         at += 1
         continue
       }
@@ -147,13 +155,19 @@ public final class Tokenizer {
   }
 
   /// Tokens that the model's makers defined are taken always, those that control it only if wanted.
-  private func special(_ text: UnsafeRawBufferPointer, _ at: Int, withControl: Bool) -> UInt32? {
+  private func special(_ text: UnsafeRawBufferPointer, _ at: Int, _ marks: UnsafePointer<UInt8>?, withControl: Bool)
+    -> UInt32?
+  {
     guard beginsSpecial[Int(text[at])] else { return nil }
     for i in 0..<specialCount {
       let name = texts[Int(specials[i])]
-      guard name[0] == text[at], withControl || type(Int(specials[i])) == .userDefined, name.count <= text.count - at else { continue }
+      let isOwn = type(Int(specials[i])) == .userDefined
+      guard name[0] == text[at], withControl || isOwn, name.count <= text.count - at else { continue }
       var k = 1
       while k < name.count, name[k] == text[at + k] { k += 1 }
+      if !isOwn, let marks {
+        for i in 0..<k where marks[at + i] != 0 { k = 0 }
+      }
       if k == name.count { return specials[i] }
     }
     return nil

@@ -7,8 +7,8 @@ struct WordPieceEncoder {
   private let unknown: UInt32
   /// One word with U+2581 in front.
   private let word: UnsafeMutablePointer<UInt8>
-  /// A longer word is unknown as a whole, as in the original.
-  private static let wordCharacters = 200
+  /// A longer word is unknown as a whole, as the models' own tokenizers have it.
+  private static let wordCharacters = 100
   private static let roomBytes = 3 + 4 * wordCharacters
 
   init(_ file: GgufFile, _ unknown: UInt32?, _ arena: inout Arena) throws(InferenceError) {

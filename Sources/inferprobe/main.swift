@@ -206,6 +206,38 @@ func measure(_ file: GgufFile) throws(InferenceError) {
   showMemory()
 }
 
+/// The embedding of each line, or how long a text of so many tokens takes.
+func embed(_ file: GgufFile) throws(InferenceError) {
+  let pool = try WorkPool(threads: environment("SKY_THREADS", 1), kernels: sky_environment("SKY_KERNELS"))
+  var counting = Arena()
+  _ = try BertEncoder(file, context: environment("SKY_CONTEXT", 512), pool: pool, &counting)
+  var arena = try memory(counting.used)
+  let encoder = try BertEncoder(file, context: environment("SKY_CONTEXT", 512), pool: pool, &arena)
+  let count = number(3)
+  guard count > 0 else {
+    let input = readInput(400_000)
+    var start = 0
+    for i in 0...input.count where (i == input.count && i > start) || (i < input.count && input[i] == 0x0A) {
+      put(UnsafeRawBufferPointer(try encoder.embed(UnsafeRawBufferPointer(rebasing: input[start..<i]))))
+      start = i + 1
+    }
+    return
+  }
+  guard count <= encoder.context else { throw .contextFull }
+  for i in 0..<count { tokens[i] = UInt32((300 + i * 37) % encoder.tokenizer.count) }
+  var text = TextBuffer(capacity: 64)
+  for _ in 0..<max(1, environment("SKY_REPEATS", 20)) {
+    let start = sky_monotonic_us()
+    _ = try encoder.embed(tokens: UnsafeBufferPointer(rebasing: tokens[0..<count]))
+    text.removeAll()
+    text.append("embed_us=")
+    text.append(UInt64(sky_monotonic_us() - start))
+    text.append("\n")
+    put(text)
+  }
+  showMemory()
+}
+
 /// The lines of the kernel's account that say what is only this process's.
 func showMemory() {
   var file = ByteQueue(capacity: 4_096)
@@ -228,6 +260,8 @@ func start() throws(InferenceError) {
     try showLogits(file)
   } else if isWord(2, "speed"), sky_cli_argument_count() == 5 {
     try measure(file)
+  } else if isWord(2, "embed"), sky_cli_argument_count() == 4 {
+    try embed(file)
   } else {
     fail("no such command", 64)
   }

