@@ -84,6 +84,9 @@ var targets: [Target] = [
     name: "skynodctl", dependencies: ["CSky", "Bounded", "Wire", "Lexicon", "LexiconText", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
+    name: "skynod-infer", dependencies: ["CSky", "CKernels", "Bounded", "Wire", "Inference", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
     name: "inferprobe", dependencies: ["CSky", "CKernels", "Bounded", "Inference"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(

@@ -39,10 +39,11 @@ public final class Generator {
   /// How much of the prompt was in the cache already.
   public private(set) var reusedCount = 0
   public private(set) var answerCount = 0
+  /// The last prompt's tokens.
+  public let prompt: UnsafeMutablePointer<UInt32>
   private let template: ChatTemplate?
   /// Prompt and answer; those below the decoder's position are in its cache.
   private let tokens: UnsafeMutablePointer<UInt32>
-  private let prompt: UnsafeMutablePointer<UInt32>
   private var count = 0
   private var settings = Settings()
   private var text = TextBuffer(capacity: InferenceLimits.tokenBytes)

@@ -1,6 +1,8 @@
 // inferprobe: models without the worker around them, for tests and benchmarks of what ships. Not installed.
 //
-//   inferprobe MODEL tokens [special]      standard input's text to token numbers, one a line
+//   inferprobe MODEL tokens [special|plain]  standard input's text to token numbers, one a line; with names of control
+//                                          tokens; or without the begin token
+//   inferprobe MODEL chat [SYSTEM]         standard input's question by the chat template, as token numbers
 //   inferprobe MODEL text                  token numbers of standard input, one a line, to text
 //   inferprobe MODEL floats TENSOR         a tensor's numbers as 32-bit floats
 //   inferprobe MODEL logits                token numbers of standard input; the logits behind each as floats
@@ -115,11 +117,36 @@ func showTokens(_ file: GgufFile) throws(InferenceError) {
   let tokenizer = try makeTokenizer(file)
   let input = readInput(InferenceLimits.textBytes + 1)
   let special = sky_cli_argument_count() > 3 && isWord(3, "special")
-  let count = try tokenizer.encode(UnsafeRawBufferPointer(input), addsBegin: true, parsesSpecials: special, into: tokens)
+  let plain = sky_cli_argument_count() > 3 && isWord(3, "plain")
+  let count = try tokenizer.encode(UnsafeRawBufferPointer(input), addsBegin: !plain, parsesSpecials: special, into: tokens)
+  showNumbers(tokens.baseAddress!, count)
+}
+
+/// The tokens of a question, with a system text in front if one is given.
+func showChat(_ file: GgufFile) throws(InferenceError) {
+  let pool = try WorkPool(threads: 1)
+  var counting = Arena()
+  _ = try Generator(file, context: 512, pool: pool, &counting)
+  var arena = try memory(counting.used)
+  let generator = try Generator(file, context: 512, pool: pool, &arena)
+  let user = ChatTemplate.Message(.user, UnsafeRawBufferPointer(readInput(InferenceLimits.textBytes)))
+  if sky_cli_argument_count() > 3 {
+    let word = sky_cli_argument(3)!
+    var length = 0
+    while word[length] != 0 { length += 1 }
+    let system = ChatTemplate.Message(.system, UnsafeRawBufferPointer(start: word, count: length))
+    try generator.begin(chat: (system, user, nil, nil), Generator.Settings())
+  } else {
+    try generator.begin(chat: (user, nil, nil, nil), Generator.Settings())
+  }
+  showNumbers(generator.prompt, generator.promptCount)
+}
+
+func showNumbers(_ numbers: UnsafePointer<UInt32>, _ count: Int) {
   var text = TextBuffer(capacity: 32)
   for i in 0..<count {
     text.removeAll()
-    text.append(Int(tokens[i]))
+    text.append(Int(numbers[i]))
     text.append("\n")
     put(text)
   }
@@ -252,6 +279,8 @@ func start() throws(InferenceError) {
   let file = try GgufFile(UnsafeRawBufferPointer(start: start, count: size))
   if isWord(2, "tokens") {
     try showTokens(file)
+  } else if isWord(2, "chat") {
+    try showChat(file)
   } else if isWord(2, "text") {
     try showText(file)
   } else if isWord(2, "floats"), sky_cli_argument_count() == 4 {
