@@ -156,6 +156,8 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
     .testTarget(
+      name: "InferenceTests", dependencies: ["Bounded", "CKernels", "Inference"], swiftSettings: common),
+    .testTarget(
       name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
     .testTarget(
       name: "CryptoTests", dependencies: ["CSky", "Bounded", "SkyCrypto"],
