@@ -182,7 +182,8 @@ if let fuzzer {
     .executableTarget(
       name: "skyfuzz",
       dependencies: [
-        "CFuzzer", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder", "TestSupport",
+        "CFuzzer", "CKernels", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
+        "Inference", "TestSupport",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

@@ -53,15 +53,18 @@ private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
   zip(a, b).flatMap { zip($0, $1).map { ($0 - $1).magnitude } }.max() ?? .infinity
 }
 
+private func expectEqual(_ got: String, _ want: String) { #expect(got == want) }
+
 @Suite struct GenerationTests {
   private let tokens: [UInt32] = (0..<40).map { UInt32(5 + $0 * 53 % 250) }
 
   @Test func batchesThreadsAndKernelsGiveTheSameLogits() throws {
     let want = try Rig().logits(tokens, batch: 1)
     #expect(want.count == 40 && want.allSatisfy { $0.allSatisfy(\.isFinite) })
-    #expect(distance(want, try Rig().logits(tokens, batch: 32)) < 2e-3)
-    #expect(distance(want, try Rig(threads: 4).logits(tokens, batch: 7)) < 2e-3)
-    #expect(distance(want, try Rig(kernels: "portable").logits(tokens, batch: 13)) < 2e-3)
+    for (rig, batch) in [(try Rig(), 32), (try Rig(threads: 4), 7), (try Rig(kernels: "portable"), 13)] {
+      let got = try rig.logits(tokens, batch: batch)
+      #expect(distance(want, got) < 2e-3)
+    }
   }
 
   @Test func whatComesLaterDoesNotChangeWhatCameBefore() throws {
@@ -79,14 +82,17 @@ private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
     settings.tokensMaximum = 20
     settings.sampler = Sampler(temperature: 2, topP: 1, topK: 256, seed: 1)
     let first = try rig.answer("the rain", settings).0
-    #expect(try rig.answer("the rain", settings).0 == first)
+    let second = try rig.answer("the rain", settings).0
+    #expect(second == first)
     settings.sampler = Sampler(temperature: 2, topP: 1, topK: 256, seed: 2)
-    #expect(try rig.answer("the rain", settings).0 != first)
+    let other = try rig.answer("the rain", settings).0
+    #expect(other != first)
     // What the cache still holds of the last prompt changes nothing.
     settings.sampler = Sampler()
     let greedy = try rig.answer("the rain in Spain", settings).0
     #expect(rig.generator.reusedCount > 0)
-    #expect(try Rig().answer("the rain in Spain", settings).0 == greedy)
+    let fresh = try Rig().answer("the rain in Spain", settings).0
+    #expect(fresh == greedy)
   }
 
   @Test func anAnswerEndsWhereItShould() throws {
@@ -122,7 +128,8 @@ private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
       }
     }
     #expect(asked == 2 && rig.decoder.position == 0)
-    #expect(try rig.logits(tokens, batch: 8) == want)
+    let again = try rig.logits(tokens, batch: 8)
+    #expect(again == want)
   }
 
   @Test func tokensBeyondTheVocabularyAreRefused() throws {
@@ -139,7 +146,8 @@ private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
     var seen = Set<UInt32>()
     logits.withUnsafeMutableBufferPointer { logits in
       for _ in 0..<200 { seen.insert(sampler.choose(logits)) }
-      #expect(Sampler.likeliest(logits) == 500)
+      let best = Sampler.likeliest(logits)
+      #expect(best == 500)
     }
     #expect(seen == [500, 501])
   }
@@ -154,16 +162,19 @@ private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
     }
     func put(_ bytes: [UInt8]) throws { try stream.append(bytes.span.bytes) }
     stream.begin()
-    #expect(stream.add(stop: InlineText("END")!))
+    let isAdded = stream.add(stop: InlineText("END")!)
+    #expect(isAdded)
     try put(Array("Gr".utf8) + [0xC3])
-    #expect(take() == "Gr")
+    expectEqual(take(), "Gr")
     try put([0xBC] + Array("n E".utf8))
-    #expect(take() == "ün ")
+    expectEqual(take(), "ün ")
     try put(Array("N".utf8))
-    #expect(take() == "")
+    expectEqual(take(), "")
     try put(Array("x EN".utf8))
-    #expect(take() == "ENx ")
+    expectEqual(take(), "ENx ")
     try put(Array("D and more".utf8))
-    #expect(stream.hasStopped && take() == "")
+    let hasStopped = stream.hasStopped
+    #expect(hasStopped)
+    expectEqual(take(), "")
   }
 }
