@@ -46,6 +46,8 @@ if name == "list" {
   for benchmark in benchmarks {
     print(benchmark.name + String(repeating: " ", count: 12 - benchmark.name.count) + benchmark.summary)
   }
+  // Not in this program: its peer speaks Python.
+  print("l2          models beside llama.cpp: speed and memory; with --verify whether results are right (5 min)")
   exit(0)
 }
 guard let benchmark = benchmarks.first(where: { $0.name == name }) else { usage() }
