@@ -115,7 +115,8 @@ public final class BertEncoder {
   }
 
   private static func layer(_ file: GgufFile, _ i: Int, _ width: Int, _ wide: Int) throws(InferenceError) -> Layer {
-    func line(_ weight: StaticString, _ bias: StaticString, _ columns: Int, _ rows: Int) throws(InferenceError) -> Line {
+    func line(_ weight: StaticString, _ bias: StaticString, _ columns: Int, _ rows: Int) throws(InferenceError) -> Line
+    {
       Line(
         matrix: try file.matrix(weight, layer: i, columns: columns, rows: rows),
         bias: try file.neededVector(bias, layer: i, count: rows))

@@ -244,7 +244,9 @@ extension ChatTemplate {
     for start in 0...(text.count - piece.count) {
       try step()
       var i = 0
-      while i < piece.count, scratch.bytes[text.lowerBound + start + i] == scratch.bytes[piece.lowerBound + i] { i += 1 }
+      while i < piece.count, scratch.bytes[text.lowerBound + start + i] == scratch.bytes[piece.lowerBound + i] {
+        i += 1
+      }
       if i == piece.count { return true }
     }
     return false
@@ -294,7 +296,8 @@ extension ChatTemplate {
 
   private func isWordByte(_ byte: UInt8) -> Bool {
     switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"),
       UInt8(ascii: "_"):
       true
     default: false

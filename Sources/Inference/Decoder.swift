@@ -167,7 +167,8 @@ public final class Decoder {
         place, place + half, configuration.headSize, configuration.ropeBase, Double(position + i), ropeFactors)
       guard configuration.architecture == .gemma3 else { continue }
       let local = place + InferenceLimits.batch * configuration.headSize
-      sky_rope_angles(local, local + half, configuration.headSize, configuration.localRopeBase, Double(position + i), nil)
+      sky_rope_angles(
+        local, local + half, configuration.headSize, configuration.localRopeBase, Double(position + i), nil)
     }
   }
 }

@@ -49,7 +49,9 @@ public struct DecoderConfiguration: Sendable {
     if let values = try file.integer(".attention.value_length", of: name), values != headSize {
       throw .unsupportedFeature
     }
-    if let turned = try file.integer(".rope.dimension_count", of: name), turned != headSize { throw .unsupportedFeature }
+    if let turned = try file.integer(".rope.dimension_count", of: name), turned != headSize {
+      throw .unsupportedFeature
+    }
     trainedContext = try needed(".context_length", Int(Int32.max))
     guard let epsilon = try file.number(".attention.layer_norm_rms_epsilon", of: name) else { throw .missingKey }
     guard epsilon > 0, epsilon < 1 else { throw .badValue }

@@ -4,7 +4,9 @@ import CKernels
 /// same to the bit. For rows of embeddings and for tests; products use the kernels.
 public enum Dequantise {
   /// `count` numbers from the start of a row; a multiple of the type's block.
-  public static func row(_ from: UnsafeRawPointer, _ type: TensorType, _ count: Int, into out: UnsafeMutablePointer<Float>) {
+  public static func row(
+    _ from: UnsafeRawPointer, _ type: TensorType, _ count: Int, into out: UnsafeMutablePointer<Float>
+  ) {
     switch type {
     case .f32: for i in 0..<count { out[i] = from.loadUnaligned(fromByteOffset: 4 * i, as: Float.self) }
     case .f16: for i in 0..<count { out[i] = half(from, 2 * i) }

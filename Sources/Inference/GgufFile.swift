@@ -186,7 +186,9 @@ extension GgufFile {
   }
 
   /// A whole number of any width from 0 to 2^31 - 1.
-  public func integer(_ key: StaticString, of prefix: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0))
+  public func integer(
+    _ key: StaticString, of prefix: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+  )
     throws(InferenceError) -> Int?
   {
     guard let entry = entry(prefix, key) else { return nil }

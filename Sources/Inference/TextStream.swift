@@ -63,7 +63,8 @@ public struct TextStream: ~Copyable {
       // The longest end of the text that a stop text begins with.
       var length = min(stops[i].count - 1, text.byteCount)
       while length > 0,
-        !text.extracting((text.byteCount - length)..<text.byteCount).elementsEqual(stops[i].bytes.extracting(0..<length))
+        !text.extracting((text.byteCount - length)..<text.byteCount).elementsEqual(
+          stops[i].bytes.extracting(0..<length))
       {
         length -= 1
       }

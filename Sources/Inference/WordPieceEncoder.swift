@@ -69,7 +69,8 @@ struct WordPieceEncoder {
   /// The blocks that BERT's own tokenizer takes character by character.
   private static func isIdeograph(_ code: UInt32) -> Bool {
     switch code {
-    case 0x4E00...0x9FFF, 0x3400...0x4DBF, 0x20000...0x2A6DF, 0x2A700...0x2CEAF, 0xF900...0xFAFF, 0x2F800...0x2FA1F: true
+    case 0x4E00...0x9FFF, 0x3400...0x4DBF, 0x20000...0x2A6DF, 0x2A700...0x2CEAF, 0xF900...0xFAFF, 0x2F800...0x2FA1F:
+      true
     default: false
     }
   }

@@ -118,7 +118,8 @@ func showTokens(_ file: GgufFile) throws(InferenceError) {
   let input = readInput(InferenceLimits.textBytes + 1)
   let special = sky_cli_argument_count() > 3 && isWord(3, "special")
   let plain = sky_cli_argument_count() > 3 && isWord(3, "plain")
-  let count = try tokenizer.encode(UnsafeRawBufferPointer(input), addsBegin: !plain, parsesSpecials: special, into: tokens)
+  let count = try tokenizer.encode(
+    UnsafeRawBufferPointer(input), addsBegin: !plain, parsesSpecials: special, into: tokens)
   showNumbers(tokens.baseAddress!, count)
 }
 

@@ -14,7 +14,8 @@ private final class Rig {
   init(threads: Int = 1, kernels: String? = nil, context: Int = 64) throws {
     mapped = Mapped(TinyModel.builder().bytes)
     file = try GgufFile(mapped.bytes)
-    let pool = try kernels.map { name in try name.withCString { try WorkPool(threads: threads, kernels: $0) } }
+    let pool =
+      try kernels.map { name in try name.withCString { try WorkPool(threads: threads, kernels: $0) } }
       ?? WorkPool(threads: threads)
     var counting = Arena()
     _ = try Generator(file, context: context, pool: pool, &counting)

@@ -9,7 +9,9 @@ struct GgufBuilder {
   private var keys: [[UInt8]] = []
   private var tensors: [(name: String, shape: [Int], type: UInt32, data: [UInt8])] = []
 
-  static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
+  static func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
   static func string(_ text: String) -> [UInt8] { little(UInt64(text.utf8.count)) + Array(text.utf8) }
 
   mutating func raw(_ key: String, _ type: UInt32, _ value: [UInt8]) {
@@ -26,7 +28,9 @@ struct GgufBuilder {
     raw(key, 9, Self.little(UInt32(5)) + Self.little(UInt64(values.count)) + values.flatMap { Self.little($0) })
   }
   mutating func set(_ key: String, _ values: [Float]) {
-    raw(key, 9, Self.little(UInt32(6)) + Self.little(UInt64(values.count)) + values.flatMap { Self.little($0.bitPattern) })
+    raw(
+      key, 9, Self.little(UInt32(6)) + Self.little(UInt64(values.count)) + values.flatMap { Self.little($0.bitPattern) }
+    )
   }
 
   mutating func tensor(_ name: String, _ shape: [Int], type: UInt32 = 0, _ data: [UInt8]) {

@@ -41,12 +41,15 @@ import Testing
       } catch { return error }
     }
     let head = Array("GGUF".utf8) + GgufBuilder.little(UInt32(3))
-    func counts(_ tensors: UInt64, _ keys: UInt64) -> [UInt8] { head + GgufBuilder.little(tensors) + GgufBuilder.little(keys) }
+    func counts(_ tensors: UInt64, _ keys: UInt64) -> [UInt8] {
+      head + GgufBuilder.little(tensors) + GgufBuilder.little(keys)
+    }
     #expect(error(counts(.max, 0)) == .overLimit)
     #expect(error(counts(0, .max)) == .overLimit)
     #expect(error(counts(0, 1) + GgufBuilder.little(UInt64.max)) == .truncated)
     #expect(error(Array("GGUX".utf8) + [UInt8](repeating: 0, count: 40)) == .notGguf)
-    #expect(error(Array("GGUF".utf8) + GgufBuilder.little(UInt32(1)) + [UInt8](repeating: 0, count: 40)) == .unknownVersion)
+    #expect(
+      error(Array("GGUF".utf8) + GgufBuilder.little(UInt32(1)) + [UInt8](repeating: 0, count: 40)) == .unknownVersion)
 
     var builder = GgufBuilder()
     builder.raw("list", 9, GgufBuilder.little(UInt32(0)) + GgufBuilder.little(UInt64.max))
@@ -73,13 +76,17 @@ import Testing
 
   @Test func aModelWithAWrongShapeIsRefused() throws {
     let pool = try WorkPool(threads: 1)
-    for (name, shape) in [("blk.1.ffn_up.weight", [64, 95]), ("blk.0.attn_norm.weight", [63]), ("token_embd.weight", [64, 7])] {
+    for (name, shape) in [
+      ("blk.1.ffn_up.weight", [64, 95]), ("blk.0.attn_norm.weight", [63]), ("token_embd.weight", [64, 7]),
+    ] {
       // The same file with one tensor's shape changed where it is written.
       var bytes = TinyModel.builder().bytes
       let label = GgufBuilder.string(name) + GgufBuilder.little(UInt32(shape.count))
-      let place = try #require((0..<(bytes.count - label.count)).first { Array(bytes[$0..<($0 + label.count)]) == label })
+      let place = try #require(
+        (0..<(bytes.count - label.count)).first { Array(bytes[$0..<($0 + label.count)]) == label })
       for (i, size) in shape.enumerated() {
-        bytes.replaceSubrange((place + label.count + 8 * i)..<(place + label.count + 8 * i + 8), with: GgufBuilder.little(UInt64(size)))
+        bytes.replaceSubrange(
+          (place + label.count + 8 * i)..<(place + label.count + 8 * i + 8), with: GgufBuilder.little(UInt64(size)))
       }
       let mapped = Mapped(bytes)
       let file = try GgufFile(mapped.bytes)

@@ -6,27 +6,41 @@ import Testing
 
 /// Blocks of each type, and the CRC-32C of what the gguf package (0.19.0) makes of them.
 private let blocks: [(type: TensorType, hex: String, crc: UInt32)] = [
-    (.f16, 
-      "dd299e258bac482def2807a8eea6e9a5752ea7acecab0b16253180b0a62f7e257520ef1b463091266a302115052f8825412b"
-        + "e4a7392663a39826c528452b1c29", 0xB73B15B0),
-    (.q4_0, 
-      "e7218ce8f8d5775fa364b1d64b12c9c13d65", 0x4961E760),
-    (.q4_1, 
-      "3321e0acaf9ef17b397d40f9418119e11a0f8cff", 0xBEE8026D),
-    (.q5_0, 
-      "011fe787b95a4ce2dcad6c6bb836ab292b4a31d11e93", 0xC1FEA874),
-    (.q8_0, 
-      "781413f12a3ca09b4241d747a693be81cb4b7c1b9e6e6ae5b9261ea52b6093ce6307", 0xD017E22B),
-    (.q4_K, 
-      "850d2c194b00751cbea7223f3eb40adffecb24d61d5e9da437b3afad6799062561b9d77c4c49150a9262b382e9b0163f8d35"
-        + "0ae3b1ad904f7b2afe12c4242593fa7c4de44ba7c123ae82a3ce54d48c1ca4793e065f177e051b3abfce900814f2a86aee18"
-        + "38f9bf5cfbdcffc046698449b9eae83d6a6dd14622e6081255c8638f02c10be0be88918f1fd393590677c4f1", 0x6F9FD07D),
-    (.q6_K, 
-      "a0d2a2da58015463d2c7d115004d2f3a00c646bf8b80829b27c1477e76cc76ca16106d94b1f818400c6e54f05234c344975b"
-        + "437b8eaad7fa5104ef3e823ce4699f2dc8ce8829a61e42915b1f41bf7f08d86e67044de44a6db1d64b3ecd3a13f31fa19352"
-        + "81967206d4c777ab03c734f997fc288155d12f002b4a839f82f5153a62346bfa20ebf7ff3368c556dc6e739230f27aa724b0"
-        + "fc6b78d417f0f8cbb718f99b9f98b191bb2018fe8e06beede7957c58d64df488a6ad4ff5b7b7563b0db6401b849752e3a847"
-        + "fe1e6ca20a40d6a98003", 0x530475D1),
+  (
+    .f16,
+    "dd299e258bac482def2807a8eea6e9a5752ea7acecab0b16253180b0a62f7e257520ef1b463091266a302115052f8825412b"
+      + "e4a7392663a39826c528452b1c29", 0xB73B15B0
+  ),
+  (
+    .q4_0,
+    "e7218ce8f8d5775fa364b1d64b12c9c13d65", 0x4961E760
+  ),
+  (
+    .q4_1,
+    "3321e0acaf9ef17b397d40f9418119e11a0f8cff", 0xBEE8026D
+  ),
+  (
+    .q5_0,
+    "011fe787b95a4ce2dcad6c6bb836ab292b4a31d11e93", 0xC1FEA874
+  ),
+  (
+    .q8_0,
+    "781413f12a3ca09b4241d747a693be81cb4b7c1b9e6e6ae5b9261ea52b6093ce6307", 0xD017E22B
+  ),
+  (
+    .q4_K,
+    "850d2c194b00751cbea7223f3eb40adffecb24d61d5e9da437b3afad6799062561b9d77c4c49150a9262b382e9b0163f8d35"
+      + "0ae3b1ad904f7b2afe12c4242593fa7c4de44ba7c123ae82a3ce54d48c1ca4793e065f177e051b3abfce900814f2a86aee18"
+      + "38f9bf5cfbdcffc046698449b9eae83d6a6dd14622e6081255c8638f02c10be0be88918f1fd393590677c4f1", 0x6F9FD07D
+  ),
+  (
+    .q6_K,
+    "a0d2a2da58015463d2c7d115004d2f3a00c646bf8b80829b27c1477e76cc76ca16106d94b1f818400c6e54f05234c344975b"
+      + "437b8eaad7fa5104ef3e823ce4699f2dc8ce8829a61e42915b1f41bf7f08d86e67044de44a6db1d64b3ecd3a13f31fa19352"
+      + "81967206d4c777ab03c734f997fc288155d12f002b4a839f82f5153a62346bfa20ebf7ff3368c556dc6e739230f27aa724b0"
+      + "fc6b78d417f0f8cbb718f99b9f98b191bb2018fe8e06beede7957c58d64df488a6ad4ff5b7b7563b0db6401b849752e3a847"
+      + "fe1e6ca20a40d6a98003", 0x530475D1
+  ),
 ]
 
 private func bytes(_ hex: String) -> [UInt8] {
@@ -103,7 +117,9 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
     }
   }
 
-  private func multiply(_ kernels: sky_kernels, _ type: TensorType, _ weights: [UInt8], _ x: [Float], tokens: Int) -> [Float] {
+  private func multiply(_ kernels: sky_kernels, _ type: TensorType, _ weights: [UInt8], _ x: [Float], tokens: Int)
+    -> [Float]
+  {
     let columns = x.count / tokens
     let groups = (columns + 127) / 128
     let rowBytes = columns / type.blockCount * type.blockBytes
@@ -112,7 +128,9 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
     var out = [Float](repeating: .nan, count: rows * tokens)
     for token in 0..<tokens {
       Array(x[(token * columns)..<((token + 1) * columns)]).withUnsafeBufferPointer { row in
-        activations.withUnsafeMutableBufferPointer { kernels.quantise(row.baseAddress!, columns, $0.baseAddress! + token * groups) }
+        activations.withUnsafeMutableBufferPointer {
+          kernels.quantise(row.baseAddress!, columns, $0.baseAddress! + token * groups)
+        }
       }
     }
     weights.withUnsafeBytes { weights in
@@ -142,7 +160,9 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
         for _ in 0..<(3 * columns / 32) {
           weights += GgufBuilder.little(UInt16(0x3C00))
           if type == .q4_1 { weights += GgufBuilder.little(UInt16(0xC000)) }
-          weights += (0..<(type.blockBytes - (type == .q4_1 ? 4 : 2))).map { _ in UInt8(truncatingIfNeeded: numbers.next()) }
+          weights += (0..<(type.blockBytes - (type == .q4_1 ? 4 : 2))).map { _ in
+            UInt8(truncatingIfNeeded: numbers.next())
+          }
         }
         // 127 in each block makes its scale 1.
         let x = (0..<(9 * columns)).map { $0 % 32 == 5 ? 127 : Float(Int(numbers.next() % 255) - 127) }
@@ -152,7 +172,9 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
           let got = multiply(set.kernels, type, weights, x, tokens: 9)
           for token in 0..<9 {
             for row in 0..<3 {
-              let want = (0..<columns).reduce(0) { $0 + Int(decoded[row * columns + $1]) * Int(x[token * columns + $1]) }
+              let want = (0..<columns).reduce(0) {
+                $0 + Int(decoded[row * columns + $1]) * Int(x[token * columns + $1])
+              }
               if got[token * 3 + row] != Float(want) {
                 Issue.record("\(set.name) \(type) \(columns): \(got[token * 3 + row]), not \(want)")
               }
@@ -198,7 +220,8 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
       var counts = [Int32](repeating: 0, count: 37)
       counts.withUnsafeMutableBytes { room in
         for round in 0..<2_000 {
-          sky_pool_run(pool, UInt32(1 + round % 37), { $0!.assumingMemoryBound(to: Int32.self)[Int($1)] += 1 }, room.baseAddress)
+          sky_pool_run(
+            pool, UInt32(1 + round % 37), { $0!.assumingMemoryBound(to: Int32.self)[Int($1)] += 1 }, room.baseAddress)
         }
       }
       sky_pool_stop(pool)

@@ -4,7 +4,9 @@ import Testing
 
 @Suite struct TemplateTests {
   /// What a template makes of a system text (if any) and a question.
-  private func render(_ template: String, system: String? = nil, _ user: String) throws -> (text: String, marks: [UInt8]) {
+  private func render(_ template: String, system: String? = nil, _ user: String) throws -> (
+    text: String, marks: [UInt8]
+  ) {
     var builder = GgufBuilder()
     _ = TinyModel.tokenizer(&builder, template: template)
     let mapped = Mapped(builder.bytes)
@@ -86,8 +88,10 @@ import Testing
 
   @Test func whatIsNotKnownIsRefused() {
     for template in [
-      "{% macro x() %}{% endmacro %}", "{{ messages | tojson }}", "{% for x in y %}{% endfor %}", "{{ 'open", "{% if %}",
-      "{% if true %}", "{% endif %}", "{{ }}", "{{ messages[9]['role'] }}", "{{ 1 + }}", "{% set = 1 %}", "{{ messages }}",
+      "{% macro x() %}{% endmacro %}", "{{ messages | tojson }}", "{% for x in y %}{% endfor %}", "{{ 'open",
+      "{% if %}",
+      "{% if true %}", "{% endif %}", "{{ }}", "{{ messages[9]['role'] }}", "{{ 1 + }}", "{% set = 1 %}",
+      "{{ messages }}",
       "{{ loop.first }}", "{{ raise_exception('no') }}", "{%", "{{ (((((((((((((((((((((((((((((((('x')))))))) }}",
     ] { #expect(error(template) == .badTemplate, "\(template)") }
   }
@@ -97,6 +101,8 @@ import Testing
     #expect(error(nested) == nil)
     let search = String(repeating: "{% if 'b' in messages[0]['content'] %}{% endif %}", count: 3)
     #expect(throws: InferenceError.badTemplate) { _ = try render(search, String(repeating: "a", count: 10_000)) }
-    #expect(error(String(repeating: "{{ messages[0]['content'] + 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}", count: 200)) == nil)
+    #expect(
+      error(String(repeating: "{{ messages[0]['content'] + 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}", count: 200)) == nil
+    )
   }
 }

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct TokenizerTests {
   /// A tokenizer over a file made by `build`, for the length of a call.
-  private func withTokenizer(_ build: (inout GgufBuilder) -> Void, _ body: (Tokenizer, [String]) throws -> Void) throws {
+  private func withTokenizer(_ build: (inout GgufBuilder) -> Void, _ body: (Tokenizer, [String]) throws -> Void) throws
+  {
     var builder = GgufBuilder()
     build(&builder)
     let mapped = Mapped(builder.bytes)
@@ -20,7 +21,9 @@ import Testing
     try body(tokenizer, texts)
   }
 
-  private func encode(_ tokenizer: Tokenizer, _ text: String, specials: Bool = false, begin: Bool = false) throws -> [UInt32] {
+  private func encode(_ tokenizer: Tokenizer, _ text: String, specials: Bool = false, begin: Bool = false) throws
+    -> [UInt32]
+  {
     var room = [UInt32](repeating: 0, count: 512)
     let bytes = Array(text.utf8)
     let count = try room.withUnsafeMutableBufferPointer { out in
@@ -127,7 +130,8 @@ import Testing
       }
       builder.set("tokenizer.ggml.model", "llama")
       builder.set("tokenizer.ggml.tokens", ["<unk>", "<s>"] + bytes + words)
-      builder.set("tokenizer.ggml.scores", [Float](repeating: 0, count: 258) + words.indices.map { -Float(words.count - $0) })
+      builder.set(
+        "tokenizer.ggml.scores", [Float](repeating: 0, count: 258) + words.indices.map { -Float(words.count - $0) })
       builder.set("tokenizer.ggml.token_type", [2, 3] + [Int32](repeating: 6, count: 256) + words.map { _ in 1 })
       builder.set("tokenizer.ggml.bos_token_id", 1)
       builder.set("tokenizer.ggml.unknown_token_id", 0)

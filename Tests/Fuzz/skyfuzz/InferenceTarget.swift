@@ -133,7 +133,9 @@ extension FuzzTarget {
     let room = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: 3 * text.byteCount + 16)
     defer { room.deallocate() }
     for specials in [false, true] {
-      let count = text.withUnsafeBytes { try? tokenizer.encode($0, addsBegin: false, parsesSpecials: specials, into: room) }
+      let count = text.withUnsafeBytes {
+        try? tokenizer.encode($0, addsBegin: false, parsesSpecials: specials, into: room)
+      }
       guard let count else { continue }
       var back = TextBuffer(capacity: 16 * text.byteCount + 64)
       for i in 0..<count { tokenizer.append(room[i], to: &back, showsControl: true) }

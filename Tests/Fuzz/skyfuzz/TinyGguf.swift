@@ -14,8 +14,12 @@ enum TinyGguf {
   }
   private static func string(_ bytes: [UInt8]) -> [UInt8] { little(UInt64(bytes.count)) + bytes }
   private static func string(_ text: String) -> [UInt8] { string(Array(text.utf8)) }
-  private static func key(_ name: String, _ value: Int) -> [UInt8] { string(name) + little(UInt32(4)) + little(UInt32(value)) }
-  private static func key(_ name: String, _ value: String) -> [UInt8] { string(name) + little(UInt32(8)) + string(value) }
+  private static func key(_ name: String, _ value: Int) -> [UInt8] {
+    string(name) + little(UInt32(4)) + little(UInt32(value))
+  }
+  private static func key(_ name: String, _ value: String) -> [UInt8] {
+    string(name) + little(UInt32(8)) + string(value)
+  }
   private static func key(_ name: String, _ value: Float) -> [UInt8] {
     string(name) + little(UInt32(6)) + little(value.bitPattern)
   }
@@ -41,7 +45,8 @@ enum TinyGguf {
     whole(
       [key("general.architecture", "llama")],
       [
-        ("a", [8], 0, 32), ("b", [8], 1, 16), ("c", [32], 2, 18), ("d", [32], 3, 20), ("e", [32], 6, 22), ("f", [32], 8, 34),
+        ("a", [8], 0, 32), ("b", [8], 1, 16), ("c", [32], 2, 18), ("d", [32], 3, 20), ("e", [32], 6, 22),
+        ("f", [32], 8, 34),
         ("g", [256], 12, 144), ("h", [256], 14, 210),
       ])
   }
@@ -63,7 +68,8 @@ enum TinyGguf {
     case "gemma3":
       tokens = ["<unk>", "<0x41>", "▁", "t", "h", "e", "th", "▁the", "<|im_end|>"]
       keys.append(key("tokenizer.ggml.model", "llama"))
-      keys.append(list("tokenizer.ggml.scores", 6, tokens.count, tokens.indices.flatMap { little((-Float($0)).bitPattern) }))
+      keys.append(
+        list("tokenizer.ggml.scores", 6, tokens.count, tokens.indices.flatMap { little((-Float($0)).bitPattern) }))
       keys.append(key("gemma3.attention.key_length", 8))
       keys.append(key("gemma3.attention.sliding_window", 4))
     default:
@@ -72,7 +78,8 @@ enum TinyGguf {
     }
     let last = Int32(tokens.count - 1)
     keys.append(list("tokenizer.ggml.tokens", 8, tokens.count, tokens.flatMap { string($0) }))
-    keys.append(list("tokenizer.ggml.token_type", 5, tokens.count, (0...last).flatMap { little(Int32($0 == last ? 3 : 1)) }))
+    keys.append(
+      list("tokenizer.ggml.token_type", 5, tokens.count, (0...last).flatMap { little(Int32($0 == last ? 3 : 1)) }))
     keys += [
       key("tokenizer.ggml.eos_token_id", Int(last)), key("tokenizer.ggml.bos_token_id", 1),
       key("tokenizer.ggml.unknown_token_id", 0),
@@ -101,12 +108,14 @@ enum TinyGguf {
       out += [matrix("position_embd", 16), matrix("token_types", 2)]
       out += [vector("token_embd_norm.weight"), vector("token_embd_norm.bias")]
       parts = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"]
-      vectors = ["attn_output_norm.weight", "attn_output_norm.bias", "layer_output_norm.weight", "layer_output_norm.bias"]
+      vectors =
+        ["attn_output_norm.weight", "attn_output_norm.bias", "layer_output_norm.weight", "layer_output_norm.bias"]
         + parts.map { $0 + ".bias" }
     } else {
       out.append(vector("output_norm.weight"))
       parts = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
-      vectors = ["attn_norm.weight", "ffn_norm.weight"]
+      vectors =
+        ["attn_norm.weight", "ffn_norm.weight"]
         + (architecture == "gemma3"
           ? ["attn_q_norm.weight", "attn_k_norm.weight", "post_attention_norm.weight", "post_ffw_norm.weight"] : [])
     }
