@@ -4,8 +4,8 @@ public enum InferenceLimits {
   /// Keys of the file's header; models have 20 to 60.
   public static let keys = 512
   public static let keyBytes = 255
-  /// Models have 100 to 1,000.
-  public static let tensors = 4_096
+  /// Models have 100 to 1,000. Their table is on the small heap of board programs.
+  public static let tensors = 2_048
   public static let tensorNameBytes = 127
   public static let dimensions = 4
   /// Rows, columns: also what makes their products fit 64 bits.

@@ -364,7 +364,9 @@ final class Worker {
       text.append("\n")
     }
     generator.output.consumeReady()
+    guard !text.isEmpty else { return }
     client.write(text)
+    afterwards(active)
   }
 
   private func finish(_ generator: Generator, _ client: Client, _ end: StaticString) {
