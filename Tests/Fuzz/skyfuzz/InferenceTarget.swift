@@ -31,7 +31,7 @@ extension FuzzTarget {
     run: { bytes in
       guard bytes.byteCount > 0 else { return }
       let kind = ["llama", "gemma3", "bert"][Int(bytes[0]) % 3]
-      let model = TinyGguf.file(kind)
+      let model = TinyGguf.file(kind, hasAllBytes: true)
       model.withUnsafeBytes { buffer in
         guard let file = try? GgufFile(buffer) else { preconditionFailure("the model is good") }
         withArena { arena in

@@ -51,7 +51,7 @@ enum TinyGguf {
       ])
   }
 
-  static func file(_ architecture: String, template: [UInt8]? = nil) -> [UInt8] {
+  static func file(_ architecture: String, template: [UInt8]? = nil, hasAllBytes: Bool = false) -> [UInt8] {
     let tokens: [String]
     var keys = [key("general.architecture", architecture)]
     switch architecture {
@@ -62,7 +62,7 @@ enum TinyGguf {
         if !isPlain { other += 1 }
         return String(UnicodeScalar(UInt32(isPlain ? byte : other))!)
       }
-      tokens = (template == nil ? Array(letters[32..<127]) + ["th", "the"] : ["th", "the"]) + ["<|im_end|>"]
+      tokens = (hasAllBytes ? letters : ["t", "h", "e"]) + ["th", "the", "<|im_end|>"]
       keys += [key("tokenizer.ggml.model", "gpt2"), key("tokenizer.ggml.pre", "smollm")]
       keys.append(list("tokenizer.ggml.merges", 8, 2, string("t h") + string("th e")))
     case "gemma3":
