@@ -19,7 +19,7 @@ def main() -> int:
     line.connect(path)
     # The line may echo what is sent; the marks appear in it with %s in their place.
     begin, close = "<%s>" % mark, "</%s " % mark
-    text = " stty -echo -onlcr 2>/dev/null; printf '<%%s>\\n' %s; { %s\n } 2>&1; printf '</%%s %%d>\\n' %s $?\n" % (
+    text = " stty -echo -onlcr 2>/dev/null; export TERM=dumb SYSTEMD_PAGER=cat SYSTEMD_COLORS=0; printf '<%%s>\\n' %s; { %s\n } 2>&1; printf '</%%s %%d>\\n' %s $?\n" % (
         mark, command, mark)
     received = ""
     sent = 0.0
