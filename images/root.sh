@@ -145,6 +145,9 @@ make_root() { # make_root ROOT: all but the kernel's modules
   local root=$1 applet
   cp -a "$base/tree" "$root"
   chmod -R u+w "$root"
+  chmod 700 "$root/root"
+  # Nobody logs in, so nothing needs to be more than who called it.
+  find "$root" -type f -perm /6000 -exec chmod a-s {} +
   for deb in "$work"/packages/skynod_*_"$arch".deb "$work"/packages/skynod-dictionary_*_all.deb; do
     dpkg-deb --extract "$deb" "$work/ours"
   done

@@ -55,6 +55,8 @@ CONF
     # shellcheck disable=SC2016 # dpkg-deb's own variables
     echo "$(dpkg-deb --show --showformat='${Package} ${Version}' "$deb") $(sha256sum < "$deb" | cut -d' ' -f1)"
   done | LC_ALL=C sort > "$dir/packages"
+  # Whoever builds from it next may be somebody else.
+  chmod -R a+rX "$dir/tree"
   rm -rf "$dir/apt"
   echo "$wanted" > "$dir/complete"
 }
