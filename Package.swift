@@ -32,7 +32,8 @@ let board: [SwiftSetting] =
   + (embedded
     ? [
       .enableExperimentalFeature("Embedded"),
-      .unsafeFlags(["-wmo", simulator ? "-O" : "-Osize", "-Xfrontend", "-function-sections"]),
+      .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"]),
+      .unsafeFlags(simulator ? ["-O", "-enforce-exclusivity=unchecked"] : ["-Osize"]),
     ]
     : [.treatWarning("EmbeddedRestrictions", as: .error)])
 /// For what runs for every word of a text: the dictionary encodes with 12 % fewer instructions, for 2 kB more.
@@ -64,7 +65,9 @@ let simulated: [LinkerSetting] = [
 ]
 let boardLinks: [LinkerSetting] =
   embedded
-  ? cLibraries + [.unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]
+  ? cLibraries + [
+    .unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections"] + (simulator ? [] : ["-Xlinker", "-s"]))
+  ]
   : hostLinks
 var hostLinks: [LinkerSetting] {
   cLibraries + [

@@ -45,7 +45,6 @@ final class Board: LinkEnd {
 
   // What has been counted over all lives.
   var damages: UInt64 = 0
-  var lost: UInt64 = 0
   private(set) var starts: UInt64 = 0
 
   static func nodeId(_ index: Int) -> UInt32 { Limits.lightNodeFirst + UInt32(index) }
@@ -369,6 +368,13 @@ final class Board: LinkEnd {
       world.fail("a link outlives its keys", index)
     }
     world.trace(.board, UInt64(index) << 8 | UInt64(node.state.rawValue), counters.heartbeatsAcked &+ counters.received << 32)
+  }
+
+  /// For the report of a failure that is about this board.
+  func describe(_ now: Instant) {
+    guard let node, let outgoing, let incoming else { return say("board \(index) is down") }
+    say("board \(index): state \(node.state.token), node's deadline \(node.nextDeadline.ms), owner's \(owner.due.ms)")
+    for drive in [outgoing, incoming] { say("  ring: \(drive.describe(now))") }
   }
 
   private func pausedFor(_ now: Instant) -> UInt64 { pausedUntil > now ? pausedUntil.since(now) : 600_000 }

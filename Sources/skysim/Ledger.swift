@@ -35,6 +35,8 @@ struct Letter {
   /// In which life of the destination it was seen last.
   var seenIn: UInt32 = 0
   var doneAt: UInt64 = 0
+  /// The boards whose media spoilt it, one bit each.
+  var spoiltBy: UInt64 = 0
   /// The hubs that have it in their log, one bit each.
   var hubs: UInt8 = 0
 }
@@ -114,6 +116,7 @@ final class Ledger {
   }
 
   func promised(_ id: Int) {
+    world.trace(.promised, UInt64(id), letters[id].sequence)
     letters[id].flags.insert(.promised)
     totals.promised += 1
   }
@@ -191,7 +194,18 @@ final class Ledger {
     if let id = recognise(text) { letters[id].flags.insert(.expired) }
   }
 
-  func spoilt(_ id: Int) { letters[id].flags.insert(.spoilt) }
+  /// A medium gives nothing that is asked of it: what lies on it counts as damaged when its turn comes.
+  func unreadable(board: Int, isOutgoing: Bool) {
+    for id in letters.indices where !letters[id].flags.contains(.arrived) {
+      let holder = isOutgoing ? letters[id].source : letters[id].destination
+      if holder == Int32(board) { spoilt(id, by: board) }
+    }
+  }
+
+  func spoilt(_ id: Int, by board: Int) {
+    letters[id].flags.insert(.spoilt)
+    letters[id].spoiltBy |= 1 << UInt64(board)
+  }
 
   /// The clock of a board was set: times to live of what it holds and gives may be wrong.
   func clockMoved(at board: Int) {
@@ -211,25 +225,34 @@ final class Ledger {
 
   // MARK: The end
 
+  /// Messages lost to damage, and damage counted by all boards.
+  private func checkDamages() {
+    var damages: UInt64 = 0
+    for board in world.boards { damages += board.damagesNow }
+    if totals.spoilt > damages { world.fail("more was lost than was counted as damaged") }
+  }
+
   /// Everything has come to rest: each promise was kept, or it is known why not.
   func settle() {
     for id in letters.indices where letters[id].flags.contains(.promised) {
       let letter = letters[id]
       if letter.flags.contains(.arrived) || letter.hubs != 0 { continue }
-      if letter.flags.contains(.spoilt) {
-        totals.spoilt += 1
-        world.boards[Int(letter.source)].lost += 1
-        if letter.destination >= 0 { world.boards[Int(letter.destination)].lost += 1 }
-      } else if letter.flags.contains(.expired) {
+      if letter.flags.contains(.expired) {
         totals.expired += 1
       } else if letter.flags.contains(.refused) {
         totals.refused += 1
       } else if isOutOfReach(letter) {
         totals.outOfReach += 1
+      } else if letter.flags.contains(.spoilt) {
+        totals.spoilt += 1
+        var damages: UInt64 = 0
+        for board in world.boards where letter.spoiltBy >> UInt64(board.index) & 1 == 1 { damages += board.damagesNow }
+        if damages == 0 { world.fail("a spoilt message was lost and not counted", id) }
       } else {
         world.fail("an acknowledged message never arrived", id)
       }
     }
+    checkDamages()
   }
 
   /// One that waited at another hub while 256 later ones of its sender came through a second hub: it counts as had

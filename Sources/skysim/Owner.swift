@@ -156,7 +156,8 @@ final class Owner {
     while let notice = node.nextNotice() {
       switch notice {
       case .receipt(let sequence, let failure): heard(sequence, failure, board, now: now)
-      case .linkError(let code): board.world.trace(.linkError, UInt64(board.index), UInt64(code.rawValue))
+      case .linkError(let code):
+        board.world.trace(.linkError, UInt64(board.index), UInt64(code.rawValue))
       default: break
       }
     }
@@ -183,6 +184,7 @@ final class Owner {
 
   private func heard(_ sequence: UInt64, _ failure: ErrorCode?, _ board: Board, now: Instant) {
     let ledger = board.world.ledger
+    board.world.trace(.receipt, sequence, UInt64(failure?.rawValue ?? 0))
     if let post = given.last(where: { $0.sequence == sequence }) { return ledger.told(post.id, failure, now: now) }
     // Of an earlier start.
     guard failure != nil, let stream = board.outgoing?.shared.ring.stream,

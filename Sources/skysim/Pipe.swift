@@ -114,7 +114,8 @@ final class Pipe {
       put(garbage, at)
       put(copy, at)
     case .cutShort:
-      put(Array(copy.prefix(dice.below(copy.count))), at)
+      // Never at the end of a record: that would be a drop.
+      put(Array(copy.dropLast(1 + dice.below(3))), at)
       spoiltFrom = min(spoiltFrom, sent)
     case .swap: heldBack = copy
     }

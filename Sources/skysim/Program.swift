@@ -12,10 +12,11 @@ struct Program {
   private var plant = Plant.none
   private var isReal = false
   private var until = UInt64.max
+  private var traced: UInt64 = 300
   private var isOffline = false
 
   private static let usage = """
-    usage: skysim [--seed S] [--runs N] [--nodes N] [--days D] [--real] [--plant NAME] [--until STEP] [--offline]
+    usage: skysim [--seed S] [--runs N] [--nodes N] [--days D] [--real] [--plant NAME] [--until STEP [--trace N]] [--offline]
     see tools/sim --help
     """
 
@@ -62,6 +63,8 @@ struct Program {
           days = value
         } else if Self.isEqual(i, "--until") {
           until = value
+        } else if Self.isEqual(i, "--trace") {
+          traced = value
         } else {
           return false
         }
@@ -99,7 +102,7 @@ struct Program {
     let world = World(scenario)
     let ending = Ending(world)
     if until != .max {
-      world.tracesFrom = until > 300 ? until - 300 : 0
+      world.tracesFrom = until > traced ? until - traced : 0
       world.stopsAt = until
     }
     var told = begun

@@ -174,6 +174,7 @@ final class SimLink {
 
   func tamper(now: Instant) {
     guard isOpen else { return }
+    world.trace(.fault, 100, UInt64(slot))
     let ways: [Tampering] = [.flip, .flip, .drop, .repeatThem, .insert, .cutShort, .swap]
     let how = ways[dice.below(ways.count)]
     if dice.oneIn(2) { up.tampering = how } else { down.tampering = how }

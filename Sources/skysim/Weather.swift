@@ -121,7 +121,9 @@ final class Weather {
     for medium in [board.outgoingFile, board.incomingFile] where dice.below(3) != 0 {
       switch dice.below(4) {
       case 0: medium.syncError = error
-      case 1: medium.readError = 5
+      case 1:
+        medium.readError = 5
+        world.ledger.unreadable(board: board.index, isOutgoing: medium === board.outgoingFile)
       default: medium.writeError = error
       }
     }
@@ -134,7 +136,10 @@ final class Weather {
     for medium in [board.outgoingFile, board.incomingFile] {
       medium.writeError = 0
       medium.syncError = 0
-      medium.readError = 0
+      if medium.readError != 0 {
+        medium.readError = 0
+        world.ledger.unreadable(board: index, isOutgoing: medium === board.outgoingFile)
+      }
     }
     board.cannotPersist = false
     board.slowestMs = 20
@@ -167,14 +172,14 @@ final class Weather {
         if let stream = drive?.shared.ring.stream,
           let id = world.ledger.find(board: board.index, stream: stream, sequence: sequence)
         {
-          world.ledger.spoilt(id)
+          world.ledger.spoilt(id, by: board.index)
         }
       } else {
         // Behind source, stream, sequence and time: the text, which names its letter.
         let start = at + 24 + 28
         let id = medium.number(start + 4, bytes: 8)
         if medium.number(start, bytes: 4) == 0x5349_4D4C, id < UInt64(world.ledger.letters.count) {
-          world.ledger.spoilt(Int(id))
+          world.ledger.spoilt(Int(id), by: board.index)
         }
       }
     }

@@ -6,7 +6,7 @@ import Wire
 /// What the trace tells of; the numbers are part of the hash.
 enum TraceKind: UInt8 {
   case board = 1
-  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase
+  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised
 
   var name: StaticString {
     switch self {
@@ -22,6 +22,8 @@ enum TraceKind: UInt8 {
     case .refusal: "refusal"
     case .arrived: "arrived"
     case .phase: "phase"
+    case .promised: "promised"
+    case .receipt: "receipt"
     }
   }
 }
@@ -63,6 +65,7 @@ final class World {
   private var dues: [UInt64] = []
   private let weatherPart: Int
   private let firstLinkPart: Int
+  private var spinning = (part: -1, since: Instant(ms: 0), turns: 0)
   /// Steps from here on are written out.
   var tracesFrom = UInt64.max
   var stopsAt = UInt64.max
@@ -135,7 +138,15 @@ final class World {
     }
   }
 
+  /// Nobody may turn round and round: on a board that would be a processor at full load, and an empty battery.
+  private func watchForSpinning(_ part: Int) {
+    if part != spinning.part || now.since(spinning.since) > 1_000 { spinning = (part, now, 0) }
+    spinning.turns += 1
+    if spinning.turns > 900 { fail("a part turns round and round", part) }
+  }
+
   private func turn(_ part: Int) {
+    watchForSpinning(part)
     if part < scenario.nodes {
       boards[part].turn(now: now)
     } else if part < weatherPart {
@@ -161,6 +172,7 @@ final class World {
   func fail(_ reason: StaticString, _ detail: Int = -1) -> Never {
     say("FAILED seed \(scenario.seed) step \(step) at \(now.ms) ms: \(reason)")
     if detail >= 0 { describe(detail) }
+    if detail >= 0, detail < boards.count { boards[detail].describe(now) }
     say("again: \(command()) --until \(step)")
     finish(1)
   }
@@ -178,7 +190,7 @@ final class World {
     let letter = ledger[detail]
     say(
       "about \(detail): letter from \(letter.source) to \(letter.destination) stream \(letter.stream) sequence "
-        + "\(letter.sequence) flags \(letter.flags.rawValue) posted \(letter.postedAt) seen in \(letter.seenIn) done "
+        + "\(letter.sequence) lives \(letter.timeToLiveS) s flags \(letter.flags.rawValue) posted \(letter.postedAt) seen in \(letter.seenIn) done "
         + "\(letter.doneAt)")
   }
 }
