@@ -117,6 +117,12 @@ final class Drive {
       + "\(ring.settledSequence), deadline \(ring.deadline(now: now).ms)"
   }
 
+  /// A write is under way; with `both`, one of a batch and a checkpoint.
+  func isWriting(both: Bool) -> Bool {
+    guard let write else { return false }
+    return !both || !write.batch.isEmpty && !write.checkpoint.isEmpty
+  }
+
   /// All that was taken in is on the medium, and all that was consumed is known to it.
   var isSettled: Bool { Self.isSettled(shared.ring) }
 

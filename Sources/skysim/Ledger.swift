@@ -209,7 +209,7 @@ final class Ledger {
 
   /// The clock of a board was set: times to live of what it holds and gives may be wrong.
   func clockMoved(at board: Int) {
-    for id in letters.indices where letters[id].source == Int32(board) && !letters[id].flags.contains(.done) {
+    for id in letters.indices where letters[id].source == Int32(board) {
       letters[id].flags.insert(.clockMoved)
     }
   }

@@ -27,6 +27,8 @@ final class Owner {
   private var postAt = Instant(ms: 0)
   private var sendAt = Instant(ms: 0)
   private var readAt = Instant(ms: 0)
+  /// A front that watches: what comes in is acknowledged within so many milliseconds.
+  private var promptMs: UInt64?
   /// Nobody reads the inbox before this.
   var sleepsUntil = Instant(ms: 0)
   /// So many more messages at once.
@@ -37,6 +39,7 @@ final class Owner {
   init(scenario: Scenario, dice: Dice) {
     self.scenario = scenario
     self.dice = dice
+    if self.dice.oneIn(2) { promptMs = self.dice.spread(4, to: 2_000) }
   }
 
   func started(now: Instant) {
@@ -162,7 +165,7 @@ final class Owner {
       }
     }
     if !held.isEmpty { answerPosts(node, ledger) }
-    see(board, node.inbox)
+    see(board, node.inbox, now: now)
     if !acknowledged.isEmpty, node.isAcknowledgementStored {
       // Where the medium has failed, OK only means that the node goes on without it.
       if Self.isStored(node) { for id in acknowledged { ledger.done(id, now: now) } }
@@ -193,7 +196,7 @@ final class Owner {
     ledger.told(id, failure, now: now)
   }
 
-  private func see(_ board: Board, _ inbox: borrowing Inbox) {
+  private func see(_ board: Board, _ inbox: borrowing Inbox, now: Instant) {
     guard inbox.count > 0, inbox[inbox.count - 1].number > lastShown else { return }
     for i in 0..<inbox.count where inbox[i].number > lastShown {
       let entry = inbox[i]
@@ -201,6 +204,7 @@ final class Owner {
         inbox.text(of: entry), at: board.index, source: entry.source, stream: entry.stream, sequence: entry.sequence,
         life: board.life)
       shown.append((entry.number, id))
+      if let promptMs { readAt = min(readAt, now + dice.below(promptMs)) }
       lastShown = entry.number
       seenNow += 1
       board.world.trace(.arrived, UInt64(board.index), UInt64(id))

@@ -105,6 +105,8 @@ extension SimHub {
   func flushSpool(now: Instant) {
     spoolDue = .never
     guard !arrivals.isEmpty || !delivered.isEmpty else { return }
+    let downMs = dice.spread(500, to: 60_000)
+    if trap == .beforeCommit { return crash(now: now, for: downMs) }
     let fails = now < diskFailsUntil
     let taken = arrivals
     arrivals.removeAll(keepingCapacity: true)
@@ -114,6 +116,7 @@ extension SimHub {
     } else {
       store.commit(taken, forgetting: delivered, now: now)
       delivered.removeAll(keepingCapacity: true)
+      if trap == .afterCommit { return crash(now: now, for: downMs) }
     }
     for arrival in taken {
       let name = arrival.message.name

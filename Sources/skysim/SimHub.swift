@@ -59,6 +59,9 @@ final class SimHub {
   private(set) var isUp = true
   var startsAt = Instant.never
   var pausedUntil = Instant(ms: 0)
+  /// It crashes at its next commit: before it, or after it and before a word is said about it.
+  enum Trap { case none, beforeCommit, afterCommit }
+  var trap = Trap.none
   /// Commits fail until then.
   var diskFailsUntil = Instant(ms: 0)
 
@@ -274,6 +277,7 @@ final class SimHub {
   func crash(now: Instant, for ms: UInt64) {
     guard isUp else { return }
     isUp = false
+    trap = .none
     startsAt = now + ms
     for session in sessions where session.phase != .free {
       session.session.reset()

@@ -29,6 +29,8 @@ final class SimLink {
   private var waitsUntil = Instant.never
   private var dice: Dice
   private var latencyMs: UInt64 = 0
+  /// It breaks when next something is sent.
+  var cutsAtSend = false
 
   init(_ world: World, slot: Int, dice: Dice) {
     self.world = world
@@ -46,6 +48,7 @@ final class SimLink {
     down.reset()
     dialler = board
     self.hub = hub
+    cutsAtSend = false
     latencyMs = world.scenario.latencyMs / 2 + dice.below(world.scenario.latencyMs + 1)
     // TCP and TLS 1.3: two round trips, and a slow board's arithmetic.
     dialledAt = now + 4 * latencyMs + dice.below(200)
@@ -105,13 +108,19 @@ final class SimLink {
 
   func sendUp(_ output: inout ByteQueue, now: Instant) -> Bool {
     guard isOpen else { return false }
-    defer { schedule() }
+    defer {
+      if cutsAtSend { cut(now: now) }
+      schedule()
+    }
     return up.take(from: &output, latencyMs: latencyMs, dice: &dice, now: now)
   }
 
   func sendDown(_ output: inout ByteQueue, now: Instant) -> Bool {
     guard isOpen else { return false }
-    defer { schedule() }
+    defer {
+      if cutsAtSend { cut(now: now) }
+      schedule()
+    }
     return down.take(from: &output, latencyMs: latencyMs, dice: &dice, now: now)
   }
 
@@ -149,6 +158,7 @@ final class SimLink {
 
   /// Both ends hear of it, sooner or later, and what was under way is lost from some byte on.
   func cut(now: Instant) {
+    cutsAtSend = false
     guard isOpen else { return }
     up.cut(now + dice.below(500), dice: &dice)
     down.cut(now + dice.below(500), dice: &dice)

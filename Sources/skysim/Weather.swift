@@ -9,6 +9,8 @@ final class Weather {
   private var dice: Dice
   private var nextFault = Instant.never
   private var total: UInt64 = 0
+  private var isStorm = false
+  private var struck = 0
   /// Media that are ill, by board, and until when.
   private var illUntil: [Instant]
 
@@ -23,7 +25,8 @@ final class Weather {
 
   private func schedule(after now: Instant) {
     let every = world.scenario.faultEveryMs
-    nextFault = every == 0 || total == 0 ? .never : now + 1 + dice.below(2 * every)
+    isStorm = dice.oneIn(3)
+    nextFault = every == 0 || total == 0 ? .never : now + 1 + dice.below(isStorm ? 15_000 : 2 * every)
     wake()
   }
 
@@ -37,7 +40,9 @@ final class Weather {
     for i in illUntil.indices where illUntil[i] <= now { heal(i, now: now) }
     if nextFault <= now {
       let fault = draw()
-      let board = world.boards[dice.below(world.boards.count)]
+      // Troubles come together: often the same board is hit again, and soon.
+      if !isStorm || dice.below(3) == 0 { struck = dice.below(world.boards.count) }
+      let board = world.boards[struck]
       let hub = world.hubs[dice.below(world.hubs.count)]
       world.counts.faults += 1
       world.trace(.fault, UInt64(fault.rawValue), UInt64(board.index))
@@ -58,19 +63,24 @@ final class Weather {
 
   private func strike(_ fault: Fault, _ board: Board, _ hub: SimHub, now: Instant) {
     switch fault {
-    case .cut: board.link?.cut(now: now)
+    case .cut: if dice.oneIn(2) { board.link?.cutsAtSend = true } else { board.link?.cut(now: now) }
     case .halfOpen: board.link?.silence(now: now)
     case .stall: board.link?.stall(now: now)
     case .partition: part(board, hub, now: now)
     case .attack: board.link?.tamper(now: now)
-    case .kill: if board.isUp { board.fall(now: now, power: false, for: dice.spread(100, to: 60_000)) }
-    case .powerCut: if board.isUp { board.fall(now: now, power: true, for: dice.spread(1_000, to: 3_600_000)) }
+    case .kill: fell(board, power: false, for: dice.spread(100, to: 60_000), now: now)
+    case .powerCut: fell(board, power: true, for: dice.spread(1_000, to: 3_600_000), now: now)
     case .drain: board.drain(now: now)
     case .pause:
       board.pausedUntil = now + dice.spread(500, to: 600_000)
       board.schedule(now: now)
       board.link?.schedule()
-    case .hubCrash: hub.crash(now: now, for: dice.spread(500, to: dice.oneIn(6) ? 14_400_000 : 120_000))
+    case .hubCrash:
+      if dice.oneIn(2) {
+        hub.trap = dice.oneIn(2) ? .beforeCommit : .afterCommit
+      } else {
+        hub.crash(now: now, for: dice.spread(500, to: dice.oneIn(6) ? 14_400_000 : 120_000))
+      }
     case .hubPause:
       hub.pausedUntil = now + dice.spread(500, to: 240_000)
       hub.schedule(now: now)
@@ -87,12 +97,21 @@ final class Weather {
       let jumps: [UInt64] = [5_000, 3_600_000, 86_400_000, 30 * 86_400_000]
       let jump = Int64(dice.below(jumps[dice.below(4)]))
       board.clockOffsetMs += dice.oneIn(2) ? jump : -jump
-      world.ledger.clockMoved(at: board.index)
     case .impostor: board.impostorUntil = now + dice.spread(60_000, to: 3_600_000)
     case .burst: board.owner.startBurst(20 + dice.below(380), now: now)
     case .sleepingOwner: board.owner.sleepsUntil = now + dice.spread(3_600_000, to: 43_200_000)
     }
     if fault == .burst { board.schedule(now: now) }
+  }
+
+  /// At once, or in the middle of the next write: most of what can go wrong, goes wrong there.
+  private func fell(_ board: Board, power: Bool, for ms: UInt64, now: Instant) {
+    guard board.isUp else { return }
+    if dice.oneIn(2) {
+      board.fallsAtWrite = (power, dice.oneIn(2))
+    } else {
+      board.fall(now: now, power: power, for: ms)
+    }
   }
 
   /// A board and one hub, or all of them, do not reach each other. Links that are open stand still for a while, or
@@ -195,6 +214,7 @@ final class Weather {
       heal(i, now: now)
       let board = world.boards[i]
       board.pausedUntil = now
+      board.fallsAtWrite = nil
       board.impostorUntil = now
       for hub in board.cutOffUntil.indices { board.cutOffUntil[hub] = now }
       board.outgoingFile.diesAfter = nil
@@ -204,7 +224,9 @@ final class Weather {
     for hub in world.hubs {
       hub.pausedUntil = now
       hub.diskFailsUntil = now
+      hub.trap = .none
     }
+    for link in world.links { link.cutsAtSend = false }
     wake()
   }
 }
