@@ -64,11 +64,37 @@ uint64_t sim_elapsed_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-uint64_t sim_heap_bytes(void) {
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
-  struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-#else
-  return 0;
-#endif
+// The linker leads every call here (--wrap in Package.swift): malloc's own statistics count what it keeps for later.
+static uint64_t heap_bytes;
+uint64_t sim_heap_bytes(void) { return heap_bytes; }
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *old, size_t n);
+int __real_posix_memalign(void **out, size_t alignment, size_t n);
+void __real_free(void *memory);
+
+static void *counted(void *memory) {
+  heap_bytes += malloc_usable_size(memory);
+  return memory;
+}
+
+void *__wrap_malloc(size_t n) { return counted(__real_malloc(n)); }
+void *__wrap_calloc(size_t count, size_t n) { return counted(__real_calloc(count, n)); }
+
+void *__wrap_realloc(void *old, size_t n) {
+  heap_bytes -= malloc_usable_size(old);
+  void *memory = __real_realloc(old, n);
+  return counted(memory ? memory : old);
+}
+
+int __wrap_posix_memalign(void **out, size_t alignment, size_t n) {
+  int result = __real_posix_memalign(out, alignment, n);
+  if (result == 0) counted(*out);
+  return result;
+}
+
+void __wrap_free(void *memory) {
+  heap_bytes -= malloc_usable_size(memory);
+  __real_free(memory);
 }

@@ -376,6 +376,9 @@ final class Board: LinkEnd {
     let out = outgoing.shared.ring.counters
     if counters.posted != out.appended { world.fail("taken in is not what the ring took in", index) }
     if counters.posted != owner.postedNow { world.fail("taken in is not what the owner gave", index) }
+    if out.refusedFull != owner.fullNow || out.refusedBusy != owner.busyNow {
+      world.fail("refused is not what the owner was refused", index)
+    }
     if counters.forwarded + counters.undelivered != out.consumed { world.fail("gone is not what the ring let go", index) }
     if counters.sent != owner.sentNow { world.fail("sent is not what the owner sent", index) }
     if counters.received != owner.seenNow { world.fail("received is not what is shown", index) }

@@ -117,6 +117,8 @@ final class Drive {
       + "\(ring.settledSequence), deadline \(ring.deadline(now: now).ms)"
   }
 
+  var bytesWritten: UInt64 { shared.ring.counters.bytesWritten }
+
   /// A write is under way; with `both`, one of a batch and a checkpoint.
   func isWriting(both: Bool) -> Bool {
     guard let write else { return false }

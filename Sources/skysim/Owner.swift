@@ -23,6 +23,9 @@ final class Owner {
   private(set) var postedNow: UInt64 = 0
   private(set) var sentNow: UInt64 = 0
   private(set) var seenNow: UInt64 = 0
+  /// Posts that were not taken: no room in the ring, or none before the next write.
+  private(set) var fullNow: UInt64 = 0
+  private(set) var busyNow: UInt64 = 0
 
   private var postAt = Instant(ms: 0)
   private var sendAt = Instant(ms: 0)
@@ -31,6 +34,8 @@ final class Owner {
   private var promptMs: UInt64?
   /// Nobody reads the inbox before this.
   var sleepsUntil = Instant(ms: 0)
+  /// A message each so many milliseconds, whatever becomes of it.
+  var paceMs: UInt64?
   /// So many more messages at once.
   var burst = 0
   /// The simulation is coming to its end: nothing new, and everything is read.
@@ -57,6 +62,8 @@ final class Owner {
     postedNow = 0
     sentNow = 0
     seenNow = 0
+    fullNow = 0
+    busyNow = 0
   }
 
   var due: Instant {
@@ -75,6 +82,7 @@ final class Owner {
         post(board, node, now: now)
         burst = max(0, burst - 1)
         postAt = burst > 0 ? now + dice.below(30) : now + 1 + dice.below(2 * scenario.postEveryMs)
+        if let paceMs { postAt = now + paceMs }
       }
       if now >= sendAt {
         sendAt = now + 1 + dice.below(2 * scenario.sendEveryMs)
@@ -85,6 +93,11 @@ final class Owner {
       readAt = now + (isLeaving ? 500 : dice.spread(1_000, to: 1_800_000))
       acknowledge(node, now: now)
     }
+  }
+
+  func startPace(_ ms: UInt64, now: Instant) {
+    paceMs = ms
+    postAt = now
   }
 
   func startBurst(_ count: Int, now: Instant) {
@@ -107,7 +120,7 @@ final class Owner {
     let ledger = board.world.ledger
     let destination = somebody(board)
     let bytes = someBytes()
-    let timeToLiveS = dice.oneIn(8) ? UInt32(dice.spread(30, to: 86_400)) : 0
+    let timeToLiveS = paceMs == nil && dice.oneIn(8) ? UInt32(dice.spread(30, to: 86_400)) : 0
     ledger.compose(source: board.index, bytes: bytes, into: &text)
     let id = destination < 0 ? 0 : Board.nodeId(destination)
     let text = text
@@ -120,6 +133,8 @@ final class Owner {
       remember(ledger.posted(letter), sequence)
       held.append(given[given.count - 1])
     } catch {
+      if error == .full { fullNow += 1 }
+      if error == .busy { busyNow += 1 }
       board.world.counts.refusals += 1
       board.world.trace(.refusal, UInt64(board.index), UInt64(error.rawValue))
     }

@@ -89,7 +89,7 @@ struct Program {
     }
     sim_use_real_crypto(isReal)
     if plant == .uncheckedTags { sim_plant_unchecked_tags() }
-    if isOffline { Offline(seed: seed).run() }
+    if isOffline { Offline(seed: seed, plant: plant).run() }
     for run in 0..<runs { simulate(seed + run) }
     finish(0)
   }
@@ -126,13 +126,7 @@ struct Program {
         + "\(counts.faults) links \(counts.links) heartbeats \(counts.heartbeats) renewals \(counts.renewals) promised "
         + "\(totals.promised) arrived \(totals.promised - totals.excused) spoilt \(totals.spoilt) expired "
         + "\(totals.expired) refused \(totals.refused) out_of_reach \(totals.outOfReach) log \(totals.hubLog) sent "
-        + "\(totals.sent) hash \(Self.hexadecimal(world.hash))")
+        + "\(totals.sent) hash \(world.hashText)")
     say("seed \(world.scenario.seed) took \(ms) ms", to: 2)
-  }
-
-  private static func hexadecimal(_ value: UInt64) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    let text = (0..<16).map { digits[Int(value >> UInt64(60 - 4 * $0) & 15)] }
-    return String(decoding: text, as: UTF8.self)
   }
 }

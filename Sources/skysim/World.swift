@@ -169,6 +169,12 @@ final class World {
     if step >= tracesFrom { say("step \(step) at \(now.ms) \(kind.name) \(a) \(b)") }
   }
 
+  var hashText: String {
+    let digits = Array("0123456789abcdef".utf8)
+    let text = (0..<16).map { digits[Int(hash >> UInt64(60 - 4 * $0) & 15)] }
+    return String(decoding: text, as: UTF8.self)
+  }
+
   func fail(_ reason: StaticString, _ detail: Int = -1) -> Never {
     say("FAILED seed \(scenario.seed) step \(step) at \(now.ms) ms: \(reason)")
     if detail >= 0 { describe(detail) }

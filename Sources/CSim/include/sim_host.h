@@ -12,7 +12,7 @@ void sim_watch_traps(void);
 void sim_note(uint64_t seed, uint64_t step, uint64_t now_ms);
 
 uint64_t sim_elapsed_ms(void);
-/// Bytes that the program's allocations take; 0 where that is not known.
+/// Bytes that the program's allocations take now, exactly (in the regular flavour without those of Swift's runtime).
 uint64_t sim_heap_bytes(void);
 
 /// False, as at the start: the primitives of sky_crypto.h are replaced by cheap ones (sim_crypto.c).
