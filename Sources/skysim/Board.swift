@@ -95,8 +95,7 @@ final class Board: LinkEnd {
     out.fileBytes = UInt32(outgoingFile.bytes.count)
     into.fileBytes = UInt32(incomingFile.bytes.count)
     // A file that cannot be read at all when it is opened begins anew: nobody could know then what was had.
-    outgoingFile.readError = 0
-    incomingFile.readError = 0
+    healReading()
     let plant = world.scenario.plant
     let before = (outgoing, incoming)
     let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
@@ -111,7 +110,9 @@ final class Board: LinkEnd {
     incoming.opened(after: before.1, now: now)
     self.outgoing = outgoing
     self.incoming = incoming
-    if outgoingFile.hasDied || incomingFile.hasDied { return fall(now: now, power: true, for: dice.spread(1_000, to: 60_000)) }
+    if outgoingFile.hasDied || incomingFile.hasDied {
+      return fall(now: now, power: true, for: dice.spread(1_000, to: 60_000))
+    }
     outgoingFile.diesAfter = nil
     incomingFile.diesAfter = nil
     var keys = Dice(seed: keySeed)
@@ -127,6 +128,14 @@ final class Board: LinkEnd {
     world.trace(.start, UInt64(index), UInt64(life))
     node.handle(.start, now: now)
     settle(now: now)
+  }
+
+  /// The media give again what is asked of them; what they did not give meanwhile was passed over.
+  func healReading() {
+    for medium in [outgoingFile, incomingFile] where medium.readError != 0 {
+      medium.readError = 0
+      world.ledger.unreadable(board: index, isOutgoing: medium === outgoingFile)
+    }
   }
 
   private func fresh() -> DurableRing.Fresh {
@@ -266,7 +275,8 @@ final class Board: LinkEnd {
       case .probe: probeDue = now + dice.from(1, to: 3_000)
       case .sampleVitals: sample(node, now: now)
       case .persist: writeAdmission(node.admission)
-      case .stop: break
+      // Simulated boards serve nobody as relays.
+      case .closePeer, .stop: break
       }
     }
   }
@@ -379,11 +389,14 @@ final class Board: LinkEnd {
     if out.refusedFull != owner.fullNow || out.refusedBusy != owner.busyNow {
       world.fail("refused is not what the owner was refused", index)
     }
-    if counters.forwarded + counters.undelivered != out.consumed { world.fail("gone is not what the ring let go", index) }
+    if counters.forwarded + counters.undelivered != out.consumed {
+      world.fail("gone is not what the ring let go", index)
+    }
     if counters.sent != owner.sentNow { world.fail("sent is not what the owner sent", index) }
     if counters.received != owner.seenNow { world.fail("received is not what is shown", index) }
     if counters.heartbeatsAcked > counters.heartbeatsSent { world.fail("more answers than heartbeats", index) }
-    world.trace(.board, UInt64(index) << 8 | UInt64(node.state.rawValue), counters.heartbeatsAcked &+ counters.received << 32)
+    world.trace(
+      .board, UInt64(index) << 8 | UInt64(node.state.rawValue), counters.heartbeatsAcked &+ counters.received << 32)
   }
 
   /// Old keys may be there until somebody wants to use them, which at the latest the next heartbeat does.

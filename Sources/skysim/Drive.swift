@@ -104,7 +104,9 @@ final class Drive {
   }
   func loseCheckpoint() { spoiltAt = max(checkpointAt.newer, spoiltAt ?? 0) }
 
-  func describe(_ now: Instant) -> String { Self.describe(shared.ring, now) + ", medium's \(min(writeDue, readDue).ms)" }
+  func describe(_ now: Instant) -> String {
+    Self.describe(shared.ring, now) + ", medium's \(min(writeDue, readDue).ms)"
+  }
 
   private static func describe(_ ring: borrowing DurableRing, _ now: Instant) -> String {
     var health = "stored"
@@ -113,7 +115,8 @@ final class Drive {
     case .degraded(let error): health = "degraded \(error)"
     case .memory(let error): health = "memory \(error)"
     }
-    return "\(health), \(ring.recordCount) records, \(ring.onTheWayCount) on the way, next \(ring.nextSequence), settled "
+    return
+      "\(health), \(ring.recordCount) records, \(ring.onTheWayCount) on the way, next \(ring.nextSequence), settled "
       + "\(ring.settledSequence), deadline \(ring.deadline(now: now).ms)"
   }
 

@@ -22,7 +22,11 @@ struct Ending {
       for chosen in world.hubs {
         world.trace(.phase, UInt64(chosen.index), 0)
         for hub in world.hubs {
-          if hub === chosen { hub.startsAt = min(hub.startsAt, world.now + 1) } else { hub.crash(now: world.now, for: .max / 2) }
+          if hub === chosen {
+            hub.startsAt = min(hub.startsAt, world.now + 1)
+          } else {
+            hub.crash(now: world.now, for: .max / 2)
+          }
           if !hub.isUp, hub !== chosen { hub.startsAt = .never }
           hub.schedule(now: world.now)
         }

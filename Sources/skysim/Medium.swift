@@ -37,7 +37,9 @@ final class Medium: BlockStore {
   func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
     if readError != 0 { return readError }
     guard Int(offset) + memory.count <= bytes.count else { return Self.ioError }
-    bytes.withUnsafeBytes { memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[Int(offset)..<(Int(offset) + memory.count)])) }
+    bytes.withUnsafeBytes {
+      memory.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[Int(offset)..<(Int(offset) + memory.count)]))
+    }
     return 0
   }
 
@@ -122,7 +124,8 @@ final class Medium: BlockStore {
     var found: [Int] = []
     var at = offset & ~7
     while at >= dataOffset, at + longest > offset {
-      if at + 24 <= bytes.count, bytes[at] == 0x53, bytes[at + 1] == 0x4B, bytes[at + 2] == 0x59, bytes[at + 3] == 0x52 {
+      if at + 24 <= bytes.count, bytes[at] == 0x53, bytes[at + 1] == 0x4B, bytes[at + 2] == 0x59, bytes[at + 3] == 0x52
+      {
         let length = Int(number(at + 16, bytes: 4))
         if at + 24 + length > offset { found.append(at) }
       }

@@ -16,7 +16,8 @@ struct Program {
   private var isOffline = false
 
   private static let usage = """
-    usage: skysim [--seed S] [--runs N] [--nodes N] [--days D] [--real] [--plant NAME] [--until STEP [--trace N]] [--offline]
+    usage: skysim [--seed S] [--runs N] [--nodes N] [--days D] [--real] [--plant NAME] [--until STEP] [--trace N]
+                  [--offline]
     see tools/sim --help
     """
 

@@ -121,7 +121,13 @@ final class Weather {
     let isTotal = dice.oneIn(2)
     for other in world.hubs where isTotal || other === hub { board.cutOffUntil[other.index] = end }
     guard let link = board.link, let linked = link.hub, board.isCutOff(from: linked, now: now) else { return }
-    if end.since(now) < 50_000 { link.stall(now: now) } else if dice.oneIn(2) { link.silence(now: now) } else { link.cut(now: now) }
+    if end.since(now) < 50_000 {
+      link.stall(now: now)
+    } else if dice.oneIn(2) {
+      link.silence(now: now)
+    } else {
+      link.cut(now: now)
+    }
   }
 
   // MARK: Media
@@ -155,11 +161,8 @@ final class Weather {
     for medium in [board.outgoingFile, board.incomingFile] {
       medium.writeError = 0
       medium.syncError = 0
-      if medium.readError != 0 {
-        medium.readError = 0
-        world.ledger.unreadable(board: index, isOutgoing: medium === board.outgoingFile)
-      }
     }
+    board.healReading()
     board.cannotPersist = false
     board.slowestMs = 20
     board.outgoing?.slowestMs = 20
