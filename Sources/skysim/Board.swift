@@ -41,8 +41,8 @@ final class Board: LinkEnd {
   /// Against true time, milliseconds; and whether there is a clock at all.
   var clockOffsetMs: Int64 = 0
   var hasClock = true
-  /// What the node was told last.
-  private var lastClock: (hasClock: Bool, offsetMs: Int64) = (false, 0)
+  /// How far the node's idea of the time was off at the last look.
+  private var errorMs: Int64 = 0
   /// One deadline for each hub.
   var cutOffUntil: [Instant]
   var isDraining = false
@@ -302,11 +302,8 @@ final class Board: LinkEnd {
 
   private func sample(_ node: Node, now: Instant) {
     let wall = hasClock ? Int64(world.wallMs(now)) + clockOffsetMs : 0
-    if lastClock.hasClock != hasClock || lastClock.offsetMs != clockOffsetMs {
-      lastClock = (hasClock, clockOffsetMs)
-      world.ledger.clockMoved(at: index)
-    }
     node.handle(.systemClock(UInt64(max(0, wall))), now: now)
+    noteClock(node, now: now)
     node.handle(.entropy(dice.bytes32()), now: now)
     var signs = VitalSigns()
     signs.uptimeS = UInt32(truncatingIfNeeded: now.ms / 1_000)
@@ -314,6 +311,17 @@ final class Board: LinkEnd {
     signs.memoryAvailableKB = dice.oneIn(200) ? 4_000 : 300_000
     signs.temperatureMilliC = dice.oneIn(200) ? 96_000 : 45_000
     node.handle(.vitals(signs), now: now)
+  }
+
+  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's.
+  private func noteClock(_ node: Node, now: Instant) {
+    let wall = node.wallTimeMs(now: now)
+    guard wall > 0 else { return }
+    let error = Int64(wall) - Int64(world.wallMs(now))
+    if abs(error - errorMs) > 2_000 {
+      errorMs = error
+      world.ledger.clockMoved(at: index)
+    }
   }
 
   private func flush(_ node: Node, now: Instant) {
