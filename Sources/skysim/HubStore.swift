@@ -110,6 +110,7 @@ final class HubStore {
     let verdict = stream.window.insert(
       source: message.name.stream, sequence: message.name.sequence, now: Instant(ms: 0))
     guard verdict == .new else { return }
+    ledger.takenOver(message.text.span.bytes, hub: hub)
     guard message.name.destination >= 0 else { return ledger.logged(message.text.span.bytes, hub: hub) }
     var kept = message
     kept.row = nextRow

@@ -37,6 +37,8 @@ struct Letter {
   var doneAt: UInt64 = 0
   /// The boards whose media spoilt it, one bit each.
   var spoiltBy: UInt64 = 0
+  /// The hubs that took it over, one bit each.
+  var takenBy: UInt8 = 0
   /// The hubs that have it in their log, one bit each.
   var hubs: UInt8 = 0
 }
@@ -152,6 +154,14 @@ final class Ledger {
       if letters[id].postedAt + 30 * 86_400_000 < since { return }
       if letters[id].destination == Int32(board), letters[id].doneAt >= since { letters[id].flags.remove(.done) }
     }
+  }
+
+  /// A hub committed it, to be handed on or for its log: once and never again.
+  func takenOver(_ text: RawSpan, hub: Int) {
+    guard let id = recognise(text) else { world.fail("a hub took over a message that nobody sent") }
+    let bit = UInt8(1) << UInt8(hub)
+    if letters[id].takenBy & bit != 0 { world.fail("a hub took over a message twice", id) }
+    letters[id].takenBy |= bit
   }
 
   /// A hub committed it to its log.
