@@ -6,6 +6,8 @@
 import PackageDescription
 
 let embedded = Context.environment["SKYNOD_EMBEDDED"] != nil
+/// With SKYNOD_EMBEDDED: for `tools/sim`, whose simulated swarm needs the host's heap, and speed more than a small program.
+let simulator = Context.environment["SKYNOD_SIMULATOR"] != nil
 let hostLibraries = Context.packageDirectory + "/.sdk/host/root/usr"
 let hostArchitecture = {
   #if arch(arm64)
@@ -28,16 +30,21 @@ let common: [SwiftSetting] =
 let board: [SwiftSetting] =
   common
   + (embedded
-    ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])]
+    ? [
+      .enableExperimentalFeature("Embedded"),
+      .unsafeFlags(["-wmo", "-Xfrontend", "-function-sections"]),
+      .unsafeFlags(simulator ? ["-O", "-enforce-exclusivity=unchecked"] : ["-Osize"]),
+    ]
     : [.treatWarning("EmbeddedRestrictions", as: .error)])
 /// For what runs for every word of a text: the dictionary encodes with 12 % fewer instructions, for 2 kB more.
 let fastBoard = board + (embedded ? [.unsafeFlags(["-O"])] : [])
 
 let cSettings: [CSetting] =
   embedded
-  ? [
-    .define("SKY_FIXED_HEAP"),
-    .unsafeFlags(["-ffunction-sections", "-fdata-sections", "-Os", "-Wall", "-Wextra", "-Werror"]),
+  ? (simulator ? [] : [.define("SKY_FIXED_HEAP")]) + [
+    .unsafeFlags([
+      "-ffunction-sections", "-fdata-sections", simulator ? "-O2" : "-Os", "-Wall", "-Wextra", "-Werror",
+    ])
   ]
   : [.unsafeFlags(["-isystem\(hostLibraries)/include", "-Wall", "-Wextra", "-Werror"])]
     + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
@@ -52,9 +59,21 @@ let replaced = ["mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_
 let cLibraries: [LinkerSetting] =
   ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map { .linkedLibrary($0) }
   + [.unsafeFlags(replaced.flatMap { ["-Xlinker", "--wrap=\($0)"] })]
+/// What Sources/CSim/sim_crypto.c puts in the place of the primitives of sky_crypto.h, in the simulator alone.
+let simulated: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "sha256_start", "sha256_update", "sha256_peek", "hmac_sha256", "hkdf_extract", "hkdf_expand", "ed25519_keypair",
+      "ed25519_sign", "ed25519_verify", "xwing_keypair", "xwing_encapsulate", "xwing_decapsulate", "aead_seal",
+      "aead_open", "drbg_next",
+    ].flatMap { ["-Xlinker", "--wrap=sky_\($0)"] }
+      + ["malloc", "calloc", "realloc", "posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] })
+]
 let boardLinks: [LinkerSetting] =
   embedded
-  ? cLibraries + [.unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]
+  ? cLibraries + [
+    .unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections"] + (simulator ? [] : ["-Xlinker", "-s"]))
+  ]
   : hostLinks
 var hostLinks: [LinkerSetting] {
   cLibraries + [
@@ -100,6 +119,10 @@ var targets: [Target] = [
     name: "skyprobe",
     dependencies: ["CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Platform", "TestSupport"],
     swiftSettings: board, linkerSettings: boardLinks),
+  .target(name: "CSim", dependencies: ["CSky"], cSettings: cSettings),
+  .executableTarget(
+    name: "skysim", dependencies: ["CSim", "CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node"],
+    swiftSettings: board, linkerSettings: boardLinks + simulated),
 ]
 var dependencies: [Package.Dependency] = []
 

@@ -85,7 +85,8 @@ extension DurableRing {
       case .memory: earliest = placed.isEmpty ? now : .never
       }
     }
-    guard isDirty || isPressed else { return earliest }
+    // Pressed with nothing to give back: only who consumes can help.
+    guard isDirty || isPressed && tail.position > reclaimed else { return earliest }
     switch health {
     case .stored: return min(earliest, isCheckpointDue(now) ? now : nextCheckpoint)
     case .degraded: return min(earliest, retryAt)

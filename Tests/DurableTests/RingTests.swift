@@ -60,6 +60,22 @@ import Testing
     #expect(throws: RingRefusal.tooLong) { try rig.ring.append(kind: 1, long.span.bytes, now: rig.now) }
   }
 
+  /// Whoever waits for the ring's deadline must not be woken for nothing: that would be a processor at full load for
+  /// as long as the owner sleeps. Found by `tools/sim --seed 11 --nodes 5 --days 2`.
+  @Test func aFullRingThatNobodyReadsHasNothingToDo() {
+    let rig = rig(small())
+    while rig.append(1_000) { rig.commit() }
+    #expect(rig.ring.counters.refusedFull > 0)
+    for _ in 0..<3 {
+      rig.now = rig.now + 2 * small().checkpointMs
+      while rig.write() {}
+      #expect(rig.ring.deadline(now: rig.now) > rig.now)
+    }
+    // Once somebody reads, there is.
+    for _ in 0..<40 { rig.deliverAndConsume() }
+    #expect(rig.ring.deadline(now: rig.now) <= rig.now + small().checkpointMs)
+  }
+
   @Test func whatWasNotConsumedIsHandedOutAgainInOrder() {
     let rig = rig(small())
     for _ in 0..<10 { rig.append(100) }

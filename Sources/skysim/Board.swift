@@ -1,0 +1,423 @@
+import Bounded
+import Durable
+import Node
+import SkyCrypto
+import Wire
+
+/// A board with the production node on it: its flash, its clock, its owner, and what the daemon does between the node
+/// and the world. The flash outlives the node; everything else of a start is lost with it.
+final class Board: LinkEnd {
+  unowned(unsafe) let world: World
+  let index: Int
+  var dice: Dice
+  private let keySeed: UInt64
+  let publicKey: Bytes32
+  let settings: NodeSettings
+  let outgoingFile: Medium
+  let incomingFile: Medium
+  /// The file `admission`, replaced whole.
+  private var admissionFile: [UInt8]?
+
+  // What a start makes and a crash takes.
+  private(set) var node: Node?
+  private(set) var outgoing: Drive?
+  private(set) var incoming: Drive?
+  private(set) var link: SimLink?
+  private var isLinkHonest = true
+  private var probeDue = Instant.never
+  private var probes = 0
+  /// Rises with each start.
+  private(set) var life: UInt32 = 0
+  let owner: Owner
+
+  // What may be wrong with it.
+  var startsAt = Instant(ms: 0)
+  var pausedUntil = Instant(ms: 0)
+  var impostorUntil = Instant(ms: 0)
+  /// It falls in the middle of the next write to one of its media; `both`: of batch and checkpoint.
+  var fallsAtWrite: (power: Bool, both: Bool)?
+  var slowestMs: UInt64 = 20
+  var cannotPersist = false
+  /// Against true time, milliseconds; and whether there is a clock at all.
+  var clockOffsetMs: Int64 = 0
+  var hasClock = true
+  /// How far the node's idea of the time was off at the last look.
+  private var errorMs: Int64 = 0
+  /// One deadline for each hub.
+  var cutOffUntil: [Instant]
+  var isDraining = false
+
+  // What has been counted over all lives.
+  var damages: UInt64 = 0
+  private(set) var starts: UInt64 = 0
+
+  static func nodeId(_ index: Int) -> UInt32 { Limits.lightNodeFirst + UInt32(index) }
+  static func number(of id: UInt32) -> Int? { id >= Limits.lightNodeFirst ? Int(id - Limits.lightNodeFirst) : nil }
+
+  init(_ world: World, index: Int, ringBytes: UInt32, seed: UInt64) {
+    self.world = world
+    self.index = index
+    dice = Dice(seed: seed)
+    keySeed = dice.next()
+    var keys = Dice(seed: keySeed)
+    publicKey = Identity(seed: keys.secret()).publicKey
+    outgoingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
+    incomingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
+    var settings = NodeSettings()
+    let first = world.scenario.mixesHubs ? index : 0
+    for i in 0..<world.hubs.count { settings.hubs.append(world.hubs[(first + i) % world.hubs.count].entry) }
+    if !settings.hubs.isEmpty {
+      settings.ticket = Ticket(hub: settings.hubs[0], tokenId: World.tokenId, tokenSecret: World.tokenSecret)
+    }
+    self.settings = settings
+    cutOffUntil = [Instant](repeating: Instant(ms: 0), count: world.hubs.count)
+    owner = Owner(scenario: world.scenario, dice: dice.split())
+    hasClock = dice.below(3) > 0
+    let lies = world.scenario.plant == .syncLies
+    outgoingFile.syncLies = lies
+    incomingFile.syncLies = lies
+  }
+
+  var standsUntil: Instant { pausedUntil }
+  var isUp: Bool { node != nil }
+
+  func isCutOff(from hub: SimHub, now: Instant) -> Bool { cutOffUntil[hub.index] > now }
+
+  // MARK: Starting and stopping
+
+  private func start(now: Instant) {
+    startsAt = .never
+    life += 1
+    starts += 1
+    isDraining = false
+    var out = Stores.outgoingParameters
+    var into = Stores.incomingParameters
+    out.fileBytes = UInt32(outgoingFile.bytes.count)
+    into.fileBytes = UInt32(incomingFile.bytes.count)
+    // A file that cannot be read at all when it is opened begins anew: nobody could know then what was had.
+    healReading()
+    let plant = world.scenario.plant
+    let before = (outgoing, incoming)
+    let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
+    let incoming = Drive(into, incomingFile, slowestMs: slowestMs, plant: plant)
+    let seen = SeenMessages()
+    outgoing.shared.ring.open(
+      outgoingFile, fresh(), now: now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
+    incoming.shared.ring.open(
+      incomingFile, fresh(), now: now, restore: { seen.restore($0, now: now) },
+      visit: { seen.visit($1, now: now) }, user: { self.writeSeen(seen, $0) })
+    outgoing.opened(after: before.0, now: now)
+    incoming.opened(after: before.1, now: now)
+    self.outgoing = outgoing
+    self.incoming = incoming
+    if outgoingFile.hasDied || incomingFile.hasDied {
+      return fall(now: now, power: true, for: dice.spread(1_000, to: 60_000))
+    }
+    outgoingFile.diesAfter = nil
+    incomingFile.diesAfter = nil
+    var keys = Dice(seed: keySeed)
+    let drawn = dice.bytes32()
+    let me = NodeSelf(
+      instance: InlineArray { drawn[$0] }, hardware: Bytes32(repeating: UInt8(truncatingIfNeeded: index)),
+      agent: InlineArray(repeating: 0x61))
+    let node = Node(
+      seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
+      stores: Stores(outgoing: outgoing.shared, incoming: incoming.shared, seen: seen))
+    self.node = node
+    owner.started(now: now)
+    world.trace(.start, UInt64(index), UInt64(life))
+    node.handle(.start, now: now)
+    settle(now: now)
+  }
+
+  /// The media give again what is asked of them; what they did not give meanwhile was passed over.
+  func healReading() {
+    for medium in [outgoingFile, incomingFile] where medium.readError != 0 {
+      medium.readError = 0
+      world.ledger.unreadable(board: index, isOutgoing: medium === outgoingFile)
+    }
+  }
+
+  private func fresh() -> DurableRing.Fresh {
+    DurableRing.Fresh(
+      stream: dice.next(), memoryStream: dice.next(), salt: UInt32(truncatingIfNeeded: dice.next()))
+  }
+
+  private func writeSeen(_ seen: SeenMessages, _ memory: UnsafeMutableRawBufferPointer) -> Int {
+    world.scenario.plant == .windowNotKept ? 0 : seen.write(into: memory)
+  }
+
+  private func readAdmission() -> Admission {
+    guard let admissionFile else { return Admission() }
+    do throws(ErrorCode) { return try Admission(decoding: admissionFile.span.bytes) } catch {
+      world.fail("what a node wrote down cannot be read")
+    }
+  }
+
+  private func writeAdmission(_ admission: Admission) {
+    if cannotPersist { return }
+    var queue = ByteQueue(capacity: Admission.maximumBytes)
+    admission.encode(to: &queue)
+    admissionFile = (0..<queue.count).map { queue.bytes[$0] }
+  }
+
+  /// The process ends without a word; with `power`, the board does. It starts again after a while.
+  func fall(now: Instant, power: Bool, for ms: UInt64) {
+    if let outgoing, let incoming {
+      if node != nil {
+        check(now: now)
+        count(outgoing, incoming)
+      }
+      outgoing.abandon()
+      incoming.abandon()
+    }
+    if power {
+      outgoingFile.cutPower()
+      incomingFile.cutPower()
+    }
+    node = nil
+    fallsAtWrite = nil
+    dropLink(now: now)
+    probeDue = .never
+    owner.fell()
+    startsAt = now + ms
+    world.setDue(of: self, startsAt)
+  }
+
+  private func count(_ outgoing: Drive, _ incoming: Drive) {
+    for counters in [outgoing.shared.ring.counters, incoming.shared.ring.counters] {
+      damages += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
+    }
+  }
+
+  /// What this life and all before it have counted as damaged.
+  var damagesNow: UInt64 {
+    var sum = damages
+    guard node != nil, let outgoing, let incoming else { return sum }
+    for counters in [outgoing.shared.ring.counters, incoming.shared.ring.counters] {
+      sum += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
+    }
+    return sum
+  }
+
+  func drain(now: Instant) {
+    guard let node, !isDraining else { return }
+    isDraining = true
+    outgoing?.shared.ring.askForCheckpoint()
+    incoming?.shared.ring.askForCheckpoint()
+    node.handle(.drain, now: now)
+    settle(now: now)
+  }
+
+  // MARK: A turn
+
+  func turn(now: Instant) {
+    if node == nil {
+      guard now >= startsAt else { return world.setDue(of: self, startsAt) }
+      return start(now: now)
+    }
+    guard now >= pausedUntil, let node else { return schedule(now: now) }
+    if node.nextDeadline <= now {
+      node.handle(.tick, now: now)
+      act(node, now: now)
+      if node.nextDeadline <= now { world.fail("what was due is not done", index) }
+    }
+    if probeDue <= now { finishProbe(node, now: now) }
+    owner.turn(self, node, now: now)
+    settle(now: now)
+  }
+
+  /// Ends a turn, as the daemon does.
+  func settle(now: Instant) {
+    guard let node, let outgoing, let incoming, let stores = node.stores else { return }
+    pump(outgoing, incoming, stores, now: now)
+    if let how = fallsAtWrite, outgoing.isWriting(both: how.both) || incoming.isWriting(both: how.both) {
+      return fall(now: now, power: how.power, for: dice.spread(500, to: 60_000))
+    }
+    repeat {
+      act(node, now: now)
+      flush(node, now: now)
+    } while node.moveStored(now: now)
+    act(node, now: now)
+    pump(outgoing, incoming, stores, now: now)
+    owner.look(self, node, now: now)
+    check(now: now)
+    checkKeys(node, now: now)
+    if node.state == .stopped, outgoing.isSettled, incoming.isSettled {
+      return fall(now: now, power: false, for: dice.spread(500, to: 20_000))
+    }
+    schedule(now: now)
+  }
+
+  private func pump(_ outgoing: Drive, _ incoming: Drive, _ stores: Stores, now: Instant) {
+    outgoing.pump(now: now) { _ in 0 }
+    incoming.pump(now: now) { self.writeSeen(stores.seen, $0) }
+  }
+
+  func schedule(now: Instant) {
+    guard let node, let outgoing, let incoming else { return world.setDue(of: self, startsAt) }
+    var due = min(node.nextDeadline, min(outgoing.deadline(now: now), incoming.deadline(now: now)))
+    due = min(due, min(probeDue, owner.due))
+    // What the link did not take, and what waits for a stop.
+    if link != nil, !node.session.output.isEmpty { due = min(due, now + 100) }
+    world.setDue(of: self, max(max(due, pausedUntil), now + 1))
+  }
+
+  // MARK: The node's actions
+
+  private func act(_ node: Node, now: Instant) {
+    while let action = node.nextAction() {
+      switch action {
+      case .connect(let index): connect(to: node.hubs[index], node, now: now)
+      case .disconnect:
+        flush(node, now: now)
+        dropLink(now: now)
+      case .probe: probeDue = now + dice.from(1, to: 3_000)
+      case .sampleVitals: sample(node, now: now)
+      case .persist: writeAdmission(node.admission)
+      // Simulated boards serve nobody as relays.
+      case .closePeer, .stop: break
+      }
+    }
+  }
+
+  private func hub(at place: HubEntry) -> SimHub? {
+    for hub in world.hubs where hub.entry.isSamePlace(as: place) { return hub }
+    return nil
+  }
+
+  private func connect(to place: HubEntry, _ node: Node, now: Instant) {
+    dropLink(now: now)
+    guard let hub = hub(at: place) else { return node.handle(.linkDown(.resolveFailed), now: now) }
+    let fresh = world.freeLink()
+    link = fresh
+    fresh.dial(from: self, to: hub, now: now)
+  }
+
+  private func finishProbe(_ node: Node, now: Instant) {
+    probeDue = .never
+    guard !node.hubs.isEmpty, let hub = hub(at: node.hubs[0]) else { return }
+    node.handle(.probeResult(reachable: hub.isUp && !isCutOff(from: hub, now: now)), now: now)
+  }
+
+  private func sample(_ node: Node, now: Instant) {
+    let wall = hasClock ? Int64(world.wallMs(now)) + clockOffsetMs : 0
+    node.handle(.systemClock(UInt64(max(0, wall))), now: now)
+    noteClock(node, now: now)
+    node.handle(.entropy(dice.bytes32()), now: now)
+    var signs = VitalSigns()
+    signs.uptimeS = UInt32(truncatingIfNeeded: now.ms / 1_000)
+    signs.memoryTotalKB = 512_000
+    signs.memoryAvailableKB = dice.oneIn(200) ? 4_000 : 300_000
+    signs.temperatureMilliC = dice.oneIn(200) ? 96_000 : 45_000
+    node.handle(.vitals(signs), now: now)
+  }
+
+  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's.
+  private func noteClock(_ node: Node, now: Instant) {
+    let wall = node.wallTimeMs(now: now)
+    guard wall > 0 else { return }
+    let error = Int64(wall) - Int64(world.wallMs(now))
+    if abs(error - errorMs) > 2_000 {
+      errorMs = error
+      world.ledger.clockMoved(at: index)
+    }
+  }
+
+  private func flush(_ node: Node, now: Instant) {
+    guard let link, !node.session.output.isEmpty else { return }
+    while link.sendUp(&node.session.output, now: now), !node.session.output.isEmpty {}
+  }
+
+  private func dropLink(now: Instant) {
+    let old = link
+    link = nil
+    old?.boardLeft(now: now)
+  }
+
+  // MARK: The link's side
+
+  func dialled(_ link: SimLink, exporter: Bytes32, isHonest: Bool, now: Instant) {
+    guard let node, self.link === link else { return link.boardLeft(now: now) }
+    isLinkHonest = isHonest
+    node.handle(.linkUp(exporter: exporter, entropy: dice.bytes32()), now: now)
+    settle(now: now)
+  }
+
+  func dialFailed(_ link: SimLink, now: Instant) {
+    guard let node, self.link === link else { return }
+    self.link = nil
+    node.handle(.linkDown(.connectFailed), now: now)
+    settle(now: now)
+  }
+
+  func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool {
+    guard let node, self.link === link else { return true }
+    while pipe.deliver(to: &node.session.input, now: now) {
+      node.handle(.linkBytes, now: now)
+      act(node, now: now)
+      guard self.link === link else { break }
+      checkLink(pipe, node)
+    }
+    let isTaken = self.link !== link || pipe.due > now
+    settle(now: now)
+    return isTaken
+  }
+
+  func ended(_ link: SimLink, now: Instant) {
+    guard let node, self.link === link else { return link.boardLeft(now: now) }
+    dropLink(now: now)
+    node.handle(.linkDown(.linkClosed), now: now)
+    settle(now: now)
+  }
+
+  // MARK: What must hold
+
+  /// Nothing is kept in a ring any more, as far as it can be known.
+  func isEmptied(_ drive: Drive) -> Bool { Self.isEmpty(drive.shared.ring) }
+  private static func isEmpty(_ ring: borrowing DurableRing) -> Bool { ring.isEmpty && ring.recordCount == 0 }
+
+  private func checkLink(_ pipe: Pipe, _ node: Node) {
+    guard node.session.isEstablished else { return }
+    if !isLinkHonest { world.fail("a node trusts somebody between it and its hub", index) }
+    if pipe.delivered - UInt64(node.session.input.count) > pipe.spoiltFrom {
+      world.fail("a node's session outlived what was altered on the way", index)
+    }
+  }
+
+  private func check(now: Instant) {
+    guard let node, let outgoing, let incoming else { return }
+    node.checkInvariants()
+    outgoing.shared.ring.checkInvariants()
+    incoming.shared.ring.checkInvariants()
+    let counters = node.counters
+    let out = outgoing.shared.ring.counters
+    if counters.posted != out.appended { world.fail("taken in is not what the ring took in", index) }
+    if counters.posted != owner.postedNow { world.fail("taken in is not what the owner gave", index) }
+    if out.refusedFull != owner.fullNow || out.refusedBusy != owner.busyNow {
+      world.fail("refused is not what the owner was refused", index)
+    }
+    if counters.forwarded + counters.undelivered != out.consumed {
+      world.fail("gone is not what the ring let go", index)
+    }
+    if counters.sent != owner.sentNow { world.fail("sent is not what the owner sent", index) }
+    if counters.received != owner.seenNow { world.fail("received is not what is shown", index) }
+    if counters.heartbeatsAcked > counters.heartbeatsSent { world.fail("more answers than heartbeats", index) }
+    world.trace(
+      .board, UInt64(index) << 8 | UInt64(node.state.rawValue), counters.heartbeatsAcked &+ counters.received << 32)
+  }
+
+  /// Old keys may be there until somebody wants to use them, which at the latest the next heartbeat does.
+  private func checkKeys(_ node: Node, now: Instant) {
+    guard node.session.isEstablished, node.nextDeadline > now else { return }
+    let most = Limits.keyRefusedAfterMs + 2 * world.scenario.heartbeatMs
+    if node.session.keyAge(now: now) > most { world.fail("a link outlives its keys", index) }
+  }
+
+  /// For the report of a failure that is about this board.
+  func describe(_ now: Instant) {
+    guard let node, let outgoing, let incoming else { return say("board \(index) is down") }
+    say("board \(index): state \(node.state.token), node's deadline \(node.nextDeadline.ms), owner's \(owner.due.ms)")
+    for drive in [outgoing, incoming] { say("  ring: \(drive.describe(now))") }
+  }
+}

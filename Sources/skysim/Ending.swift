@@ -1,0 +1,64 @@
+import Bounded
+import Node
+import Wire
+
+/// The end of a simulation: nothing goes wrong any more, nobody sends anything new, and all that was promised has to
+/// arrive. Hubs do not share what they keep, so each in turn is the only one.
+struct Ending {
+  private unowned(unsafe) let world: World
+  /// Longer than every wait there is: for a hub that turned a node away, for one that does not answer, for receipts.
+  private static let stayMs: UInt64 = 45 * 60_000
+  private static let rounds = 3
+
+  init(_ world: World) { self.world = world }
+
+  func run() {
+    world.weather.clear(now: world.now)
+    // A ring that found its medium unusable works in memory until the next start.
+    for board in world.boards {
+      board.fall(now: world.now, power: false, for: 1_000)
+    }
+    for _ in 0..<Self.rounds {
+      for chosen in world.hubs {
+        world.trace(.phase, UInt64(chosen.index), 0)
+        for hub in world.hubs {
+          if hub === chosen {
+            hub.startsAt = min(hub.startsAt, world.now + 1)
+          } else {
+            hub.crash(now: world.now, for: .max / 2)
+          }
+          if !hub.isUp, hub !== chosen { hub.startsAt = .never }
+          hub.schedule(now: world.now)
+        }
+        world.run(until: world.now + Self.stayMs)
+      }
+      if isAtRest { break }
+    }
+    check()
+  }
+
+  private var isAtRest: Bool {
+    for board in world.boards {
+      guard let node = board.node, board.owner.isAtRest else { return false }
+      if node.waitingToGo > 0 || node.waitingHere > 0 { return false }
+    }
+    for hub in world.hubs where hub.store.count > 0 { return false }
+    return true
+  }
+
+  private func check() {
+    for hub in world.hubs {
+      if hub.store.count > 0 { world.fail("a hub keeps messages that nobody takes", hub.index) }
+      if hub.store.taken != hub.store.forgotten { world.fail("a hub has lost count", hub.index) }
+    }
+    world.ledger.settle()
+    for board in world.boards {
+      guard let node = board.node, let outgoing = board.outgoing, let incoming = board.incoming else {
+        world.fail("a board did not come back", board.index)
+      }
+      if !board.owner.isAtRest { world.fail("an owner waits for an answer", board.index) }
+      if board.isEmptied(outgoing), board.isEmptied(incoming), node.isStorageWell { continue }
+      world.fail("a ring is not empty in the end", board.index)
+    }
+  }
+}

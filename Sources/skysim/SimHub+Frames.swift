@@ -1,0 +1,237 @@
+import Bounded
+import Durable
+import Node
+import Wire
+
+/// What flows over the links of a simulated hub, by the rules of docs/protocol.md.
+extension SimHub {
+  static let gatherMs: UInt64 = 5
+  static let forgetMs: UInt64 = 20
+  static let spoolRows = 10_000
+
+  func handle(_ frame: FrameHeader, _ session: HubSession, now: Instant) {
+    guard session.phase == .online else { return close(session, .unexpectedRecord, now: now) }
+    let id = Board.nodeId(session.board)
+    switch frame.kind {
+    case .heartbeat:
+      scratch.consume(scratch.count)
+      scratch.append(bigEndian: world.wallMs(now))
+      world.counts.heartbeats += 1
+      putScratch(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), session, now: now)
+    case .message where frame.isDurable: takeDurable(frame, session, id, now: now)
+    case .message: route(frame, session, id, now: now)
+    case .stored: takeStored(session, now: now)
+    case .receipt:
+      guard frame.source == id else { return close(session, .spoofedSource, now: now) }
+      guard let target = live(frame.destination) else { return }
+      copyBody(of: session)
+      var onward = frame
+      onward.hops &+= 1
+      putScratch(onward, target, now: now)
+    case .pong: session.probedAt = .never
+    default: close(session, .unexpectedRecord, now: now)
+    }
+  }
+
+  private func live(_ id: UInt32) -> HubSession? {
+    guard let board = Board.number(of: id), board < live.count else { return nil }
+    return live[board]
+  }
+
+  private func copyBody(of session: HubSession) {
+    scratch.consume(scratch.count)
+    Self.append(session.session, to: &scratch)
+  }
+
+  /// A span cannot leave the property of a class that holds its session: it is lent for a call.
+  private static func append(_ session: borrowing Session, to queue: inout ByteQueue) { queue.append(session.body) }
+
+  private func route(_ frame: FrameHeader, _ session: HubSession, _ id: UInt32, now: Instant) {
+    guard frame.source == id else { return close(session, .spoofedSource, now: now) }
+    guard let target = live(frame.destination) else {
+      return receipt(for: frame, session, frame.destination == 0 ? nil : .unreachable, now: now)
+    }
+    copyBody(of: session)
+    var onward = frame
+    onward.hops += 1
+    if !putScratch(onward, target, now: now) { receipt(for: frame, session, .full, now: now) }
+  }
+
+  private func receipt(for frame: FrameHeader, _ session: HubSession, _ failure: ErrorCode?, now: Instant) {
+    scratch.consume(scratch.count)
+    _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
+    let header = FrameHeader(
+      kind: .receipt, source: frame.destination, destination: frame.source, sequence: frame.sequence)
+    putScratch(header, session, now: now)
+  }
+
+  // MARK: Durable messages from nodes
+
+  private func takeDurable(_ frame: FrameHeader, _ session: HubSession, _ id: UInt32, now: Instant) {
+    guard frame.source == id else { return close(session, .spoofedSource, now: now) }
+    let length = session.session.body.byteCount
+    let stream: UInt64
+    do throws(ErrorCode) { stream = try decodeStream(session.session.body) } catch {
+      return close(session, .malformedFrame, now: now)
+    }
+    guard length > Limits.streamBytes else { return close(session, .malformedFrame, now: now) }
+    let destination = frame.destination == 0 ? -1 : Board.number(of: frame.destination) ?? -2
+    if let failure = refusal(destination, frame) {
+      return sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)], session, now: now)
+    }
+    var text: [UInt8] = []
+    text.reserveCapacity(length)
+    for i in Limits.streamBytes..<length { text.append(session.session.body[i]) }
+    let name = Spooled.Name(destination: destination, source: id, stream: stream, sequence: frame.sequence)
+    let expires = frame.timeToLiveS == 0 ? 0 : world.wallMs(now) + UInt64(frame.timeToLiveS) * 1_000
+    let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, text: text)
+    arrivals.append(Arrival(message: message, session: session))
+    if world.scenario.plant == .wordBeforeCommit {
+      sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: nil)], session, now: now)
+      return spoolDue = min(spoolDue, now + 2_000)
+    }
+    // A commit of an honest hub takes its time as well.
+    spoolDue = min(spoolDue, now + Self.gatherMs + dice.below(20))
+  }
+
+  private func refusal(_ destination: Int, _ frame: FrameHeader) -> ErrorCode? {
+    if destination < -1 || destination >= live.count { return .unreachable }
+    if frame.sequence >> 63 != 0 { return .badArgument }
+    if destination >= 0, store.spool[destination].count >= Self.spoolRows { return .full }
+    return arrivals.count < 512 ? nil : .busy
+  }
+
+  /// One commit for all that has gathered; only then is a word said about it.
+  func flushSpool(now: Instant) {
+    spoolDue = .never
+    guard !arrivals.isEmpty || !delivered.isEmpty else { return }
+    let downMs = dice.spread(500, to: 60_000)
+    if trap == .beforeCommit { return crash(now: now, for: downMs) }
+    let fails = now < diskFailsUntil
+    let taken = arrivals
+    arrivals.removeAll(keepingCapacity: true)
+    if fails {
+      if delivered.count > 512 { delivered.removeFirst(delivered.count - 512) }
+      spoolDue = now + Limits.resumeMs
+    } else {
+      store.commit(taken, forgetting: delivered, now: now)
+      delivered.removeAll(keepingCapacity: true)
+      if trap == .afterCommit { return crash(now: now, for: downMs) }
+    }
+    for arrival in taken {
+      let name = arrival.message.name
+      if !fails, name.destination == -1 { sayReceived(arrival, now: now) }
+      // Its place may have gone to another node meanwhile.
+      guard world.scenario.plant != .wordBeforeCommit, Board.nodeId(arrival.session.board) == name.source else {
+        continue
+      }
+      sayStored(
+        [StoredEntry(stream: name.stream, sequence: name.sequence, failure: fails ? .busy : nil)], arrival.session,
+        now: now)
+    }
+    for arrival in taken where arrival.message.name.destination >= 0 {
+      deliver(to: arrival.message.name.destination, now: now)
+    }
+  }
+
+  private func sayStored(_ entries: [StoredEntry], _ session: HubSession, now: Instant) {
+    guard session.phase == .online else { return }
+    scratch.consume(scratch.count)
+    for entry in entries { _ = entry.append(to: &scratch) }
+    putScratch(FrameHeader(kind: .stored, destination: Board.nodeId(session.board)), session, now: now)
+  }
+
+  private func sayReceived(_ arrival: Arrival, now: Instant) {
+    guard arrival.session.phase == .online, Board.nodeId(arrival.session.board) == arrival.message.name.source else {
+      return
+    }
+    scratch.consume(scratch.count)
+    _ = Receipt(sequence: arrival.message.name.sequence, failure: nil).append(to: &scratch)
+    let frame = FrameHeader(
+      kind: .receipt, flags: FrameHeader.durable, destination: arrival.message.name.source)
+    putScratch(frame, arrival.session, now: now)
+  }
+
+  // MARK: Durable messages to nodes
+
+  private func takeStored(_ session: HubSession, now: Instant) {
+    guard let delivery = deliveries[session.board] else { return }
+    do throws(ErrorCode) {
+      for i in 0..<(try StoredEntry.count(in: session.session.body)) {
+        let entry = try StoredEntry.at(i, in: session.session.body)
+        guard
+          let index = delivery.inFlight.firstIndex(where: {
+            $0.stream == entry.stream && $0.sequence == entry.sequence
+          })
+        else { continue }
+        if entry.isForLater {
+          guard !delivery.isPaused else { continue }
+          delivery.isPaused = true
+          delivery.startsOverAt = now + Limits.resumeMs
+        } else {
+          forget(delivery.inFlight.remove(at: index), now: now)
+        }
+      }
+    } catch { return close(session, error, now: now) }
+    if !delivery.isPaused { delivery.startsOverAt = delivery.inFlight.isEmpty ? .never : now + Limits.resendMs }
+    deliver(to: session.board, now: now)
+  }
+
+  private func forget(_ name: Spooled.Name, now: Instant) {
+    delivered.append(name)
+    spoolDue = min(spoolDue, now + Self.forgetMs)
+  }
+
+  func deliver(to board: Int, now: Instant) {
+    guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board] else { return }
+    var left = Limits.storedEntries - delivery.inFlight.count
+    var handed: [Spooled.Name] = []
+    for message in store.spool[board] where message.row > delivery.cursor {
+      guard left > 0 else { break }
+      left -= 1
+      guard hand(message, session, delivery, now: now) else { break }
+      delivery.cursor = message.row
+      handed.append(message.name)
+    }
+    if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
+    if world.scenario.plant == .forgetsEarly { for name in handed { store.forget(name) } }
+  }
+
+  /// False when this message, and so those after it, have to wait.
+  private func hand(_ message: Spooled, _ session: HubSession, _ delivery: Delivery, now: Instant) -> Bool {
+    let wall = world.wallMs(now)
+    if message.expiresMs != 0, message.expiresMs <= wall {
+      world.ledger.expired(message.text.span.bytes)
+      forget(message.name, now: now)
+      return true
+    }
+    guard delivery.admits(message.name) else { return false }
+    let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
+    let frame = FrameHeader(
+      kind: .message, flags: FrameHeader.durable, hops: message.hops + 1, source: message.name.source,
+      destination: Board.nodeId(message.name.destination), sequence: message.name.sequence, timeToLiveS: left)
+    scratch.consume(scratch.count)
+    scratch.append(bigEndian: message.name.stream)
+    scratch.append(message.text.span.bytes)
+    guard putScratch(frame, session, now: now) else {
+      delivery.continuesAt = now + 50
+      return false
+    }
+    delivery.inFlight.append(message.name)
+    return true
+  }
+
+  func resumeDeliveries(now: Instant) {
+    touchWaiting()
+    for board in deliveries.indices {
+      guard let delivery = deliveries[board], delivery.deadline <= now else { continue }
+      delivery.continuesAt = .never
+      if delivery.startsOverAt <= now {
+        // What was answered meanwhile must not be found again.
+        flushSpool(now: now)
+        delivery.startOver()
+      }
+      deliver(to: board, now: now)
+    }
+  }
+}
