@@ -160,7 +160,7 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skybench",
       dependencies: [
-        "Bounded", "Durable", "Lexicon", "LexiconBuilder", "Wire", "Platform",
+        "Bounded", "Durable", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),

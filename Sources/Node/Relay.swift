@@ -232,7 +232,8 @@ public enum RouteSignature {
     return hash.digest
   }
 
-  static func make(
+  /// For the leaf: its answer to a relay that asks for its signature.
+  public static func make(
     _ challenge: RouteChallenge, leaf: UInt32, instance: InlineArray<16, UInt8>, identity: borrowing Identity
   ) -> RouteProof {
     let digest = digest(

@@ -56,25 +56,51 @@ struct Metric: Encodable {
   }
 }
 
+/// Figures beside more than one peer: words in the first column, figures in the others.
+struct Table: Encodable {
+  let title: String
+  let head: [String]
+  var rows: [[String]] = []
+
+  func print() {
+    Swift.print("\n\(title)")
+    printAligned([head] + rows) { $0 > 0 }
+  }
+}
+
+/// Columns with figures to the right, words to the left.
+private func printAligned(_ rows: [[String]], isFigure: (Int) -> Bool) {
+  let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+  for row in rows {
+    let cells = row.indices.map { column in
+      let gap = String(repeating: " ", count: widths[column] - row[column].count)
+      return isFigure(column) ? gap + row[column] : row[column] + gap
+    }
+    print(cells.joined(separator: "  "))
+  }
+}
+
 /// What a benchmark found out, with what is needed to read the figures.
 struct Report: Encodable {
   let benchmark: String
   /// Machine, versions, durations; in the order of printing.
   var notes: [String] = []
   var peer: String?
+  var tables: [Table] = []
   var metrics: [Metric] = []
 
   init(_ benchmark: String) { self.benchmark = benchmark }
 
   var isMet: Bool { !metrics.contains { $0.isMet == false } }
 
-  private enum CodingKeys: String, CodingKey { case benchmark, notes, peer, metrics, met }
+  private enum CodingKeys: String, CodingKey { case benchmark, notes, peer, tables, metrics, met }
 
   func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encode(benchmark, forKey: .benchmark)
     try container.encode(notes, forKey: .notes)
     try container.encode(peer, forKey: .peer)
+    if !tables.isEmpty { try container.encode(tables, forKey: .tables) }
     try container.encode(metrics, forKey: .metrics)
     try container.encode(isMet, forKey: .met)
   }
@@ -88,6 +114,8 @@ struct Report: Encodable {
     }
     Swift.print("\(benchmark)" + (peer.map { ", beside \($0)" } ?? ""))
     for note in notes { Swift.print("  \(note)") }
+    for table in tables { table.print() }
+    if !tables.isEmpty { Swift.print() }
     let head = ["metric", "value", "unit", "peer", "ratio", "goal", "met"]
     let rows = metrics.map { metric in
       [
@@ -96,15 +124,7 @@ struct Report: Encodable {
         metric.isMet.map { $0 ? "yes" : "NO" } ?? "-",
       ]
     }
-    let widths = head.indices.map { column in ([head] + rows).map { $0[column].count }.max() ?? 0 }
-    for row in [head] + rows {
-      let cells = row.indices.map { column in
-        let gap = String(repeating: " ", count: widths[column] - row[column].count)
-        // Figures to the right, words to the left.
-        return [1, 3, 4].contains(column) ? gap + row[column] : row[column] + gap
-      }
-      Swift.print(cells.joined(separator: "  "))
-    }
+    printAligned([head] + rows) { [1, 3, 4].contains($0) }
     Swift.print(isMet ? "every goal is met" : "NOT every goal is met")
   }
 }

@@ -1,6 +1,6 @@
 import Foundation
 
-// skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N]; started by tools/bench, which builds
+// skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick]; started by tools/bench, which builds
 // what is measured and installs the peers. docs/benchmarks.md says what each benchmark means.
 
 struct BenchOptions {
@@ -8,6 +8,8 @@ struct BenchOptions {
   var minutes: Double?
   var seconds: Double?
   var nodes: Int?
+  /// One short round, to see that it runs.
+  var isQuick = false
 }
 
 struct Benchmark {
@@ -24,6 +26,9 @@ let benchmarks = [
   Benchmark(name: "handshake", summary: "processor time of one handshake on the node (1 min)", run: Handshake.run),
   Benchmark(name: "hub", summary: "1,000 nodes on one hub: time, memory, processor (3 min)", run: HubLoad.run),
   Benchmark(
+    name: "relay", summary: "messages through a relay, beside Mosquitto and NATS: speed, processor, latency (12 min)",
+    run: RelayBench.run),
+  Benchmark(
     name: "ring", summary: "the ring file, beside SQLite: messages, wear, recovery, stalls (1 min)", run: RingBench.run),
   Benchmark(
     name: "lexicon", summary: "the dictionary beside five others: size, hits, misses, pages (3 min)",
@@ -35,7 +40,7 @@ let benchmarks = [
 
 func usage() -> Never {
   FileHandle.standardError.write(
-    Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N]\n".utf8))
+    Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick]\n".utf8))
   exit(64)
 }
 
@@ -54,8 +59,8 @@ guard let benchmark = benchmarks.first(where: { $0.name == name }) else { usage(
 var options = BenchOptions()
 while !words.isEmpty {
   let word = words.removeFirst()
-  if word == "--json" {
-    options.isJson = true
+  if word == "--json" || word == "--quick" {
+    if word == "--json" { options.isJson = true } else { options.isQuick = true }
     continue
   }
   guard !words.isEmpty, let value = Double(words.removeFirst()), value > 0 else { usage() }
