@@ -120,7 +120,7 @@ final class NatsPort: StreamPort {
   func request(_ subject: String, _ json: String) throws -> String {
     lastReply = ""
     let inbox = "_INBOX.setup\(UInt32.random(in: 0...UInt32.max))"
-    say("SUB \(inbox) 3\r\nPUB \(subject) \(inbox) \(json.utf8.count)\r\n\(json)\r\nPING\r\n")
+    say("UNSUB 3\r\nSUB \(inbox) 3\r\nPUB \(subject) \(inbox) \(json.utf8.count)\r\n\(json)\r\nPING\r\n")
     try pump(until: "JetStream's answer") { !lastReply.isEmpty }
     guard !lastReply.contains("\"error\"") else { throw BenchError("JetStream: \(lastReply)") }
     return lastReply
