@@ -17,6 +17,7 @@ final class LeafPort: LoadPort {
   private let instance: InlineArray<16, UInt8>
   private let destination: UInt32
   private let isDurable: Bool
+  private let sendsReceipts: Bool
   private let stream: UInt64
   private var isOnline = false
   private var body = ByteQueue(capacity: Limits.streamBytes + Limits.messageBytes)
@@ -27,10 +28,11 @@ final class LeafPort: LoadPort {
   var id: UInt32 { session.peerWelcome?.nodeId ?? 0 }
 
   /// Joins with a ticket, of a hub or through a relay; a new identity each time.
-  init(ticket text: String, destination: UInt32 = 0, isDurable: Bool = false) throws {
+  init(ticket text: String, destination: UInt32 = 0, isDurable: Bool, sendsReceipts: Bool = true) throws {
     let ticket = try Ticket(parsing: Array(text.utf8).span.bytes)
     self.destination = destination
     self.isDurable = isDurable
+    self.sendsReceipts = sendsReceipts
     let seed = Self.secret()
     identity = Identity(seed: seed)
     random = Drbg(seed: Self.secret())
@@ -110,7 +112,11 @@ final class LeafPort: LoadPort {
       if try session.lend({ try Receipt(decoding: $0) }).failure == nil { acknowledged += 1 } else { refused += 1 }
     case .stored:
       for i in 0..<(try session.lend { try StoredEntry.count(in: $0) }) {
-        if try session.lend({ try StoredEntry.at(i, in: $0) }).failure == nil { acknowledged += 1 } else { refused += 1 }
+        if try session.lend({ try StoredEntry.at(i, in: $0) }).failure == nil {
+          acknowledged += 1
+        } else {
+          refused += 1
+        }
       }
     case .ping where frame.destination == id:
       try session.send(FrameHeader(kind: .pong, source: id, sequence: frame.sequence), now: now)
@@ -135,7 +141,7 @@ final class LeafPort: LoadPort {
         _ = entry.append(to: &entries)
       }
     }
-    receipts.append((frame.sequence, frame.source))
+    if sendsReceipts { receipts.append((frame.sequence, frame.source)) }
     if receipts.count >= Limits.storedEntries { try answer() }
   }
 

@@ -18,6 +18,8 @@ protocol RelaySystem {
 final class SkyRelay: RelaySystem {
   let name = "skynod"
   let durability = "not confirmed before the hub has it on its medium; until then with the sender"
+  /// False: a receiver that does less than the protocol asks of it, to see what its receipts cost the relay.
+  var sendsReceipts = true
   private let node: Node
   private let hubTicket: String
   private let leafTicket: String
@@ -38,7 +40,7 @@ final class SkyRelay: RelaySystem {
   func relay(isDurable: Bool) -> pid_t { node.pid }
 
   func connect(senders: Int, isDurable: Bool) throws -> (senders: [LoadPort], receiver: LoadPort) {
-    let receiver = try LeafPort(ticket: hubTicket, isDurable: isDurable)
+    let receiver = try LeafPort(ticket: hubTicket, isDurable: isDurable, sendsReceipts: sendsReceipts)
     let ports = try (0..<senders).map { _ in
       try LeafPort(ticket: leafTicket, destination: receiver.id, isDurable: isDurable)
     }
