@@ -54,8 +54,11 @@ let kernelSettings: [CSetting] =
   [.unsafeFlags(["-O3", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"])]
   + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
 
-/// What Sources/CSky/sky_tls_x25519.c puts in the place of mbedTLS's own.
-let replaced = ["mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_ecdh"]
+/// What sky_tls_x25519.c and sky_tls_chachapoly.c in Sources/CSky put in the place of mbedTLS's own.
+let replaced = [
+  "mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_ecdh", "mbedtls_chachapoly_encrypt_and_tag",
+  "mbedtls_chachapoly_auth_decrypt",
+]
 let cLibraries: [LinkerSetting] =
   ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map { .linkedLibrary($0) }
   + [.unsafeFlags(replaced.flatMap { ["-Xlinker", "--wrap=\($0)"] })]

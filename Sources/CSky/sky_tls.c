@@ -47,14 +47,12 @@ int sky_tls_random(void *unused, unsigned char *out, size_t n) {
 
 // MARK: Contexts
 
-static const int cipher_suites[] = {
-#if defined(__x86_64__)
-    // Instructions for AES are everywhere here; on small ARM cores they often are not.
-    MBEDTLS_TLS1_3_AES_128_GCM_SHA256, MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-#else
-    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-#endif
-    MBEDTLS_TLS1_3_AES_256_GCM_SHA384, 0};
+// libsodium's ChaCha20-Poly1305 (sky_tls_chachapoly.c) is quicker than mbedTLS's AES-GCM even where there are
+// instructions for AES.
+static const int cipher_suites[] = {MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+                                    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+                                    MBEDTLS_TLS1_3_AES_256_GCM_SHA384, 0};
+static const int aes_suites[] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256, 0};
 static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
                                   MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
                                   MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
@@ -91,6 +89,10 @@ static int context_make(sky_tls_context **out, enum trust trust) {
   }
   *out = context;
   return 0;
+}
+
+void sky_tls_only_aes(sky_tls_context *context) {
+  mbedtls_ssl_conf_ciphersuites(&context->config, aes_suites);
 }
 
 int sky_tls_client_pinned(sky_tls_context **out, const uint8_t pin[32]) {

@@ -20,6 +20,9 @@ public final class TlsContext {
     return try finish(made, result)
   }
 
+  /// From here on only AES-128-GCM is offered: for benchmarks, with servers whose AES is the quicker cipher.
+  public func offerOnlyAes() { sky_tls_only_aes(raw) }
+
   /// A client that accepts certificates under the CA certificates in `pem` for the host's name. While
   /// the system's clock is before 2024, validity dates are ignored.
   public static func client(caPem pem: RawSpan) throws(ErrorCode) -> TlsContext {

@@ -17,9 +17,11 @@ class LoadPort {
   var refused = 0
 
   /// Connects over an established TCP stream; accepts the key with this pin.
-  init(_ socket: StreamSocket, pin: InlineArray<32, UInt8>) throws {
+  init(_ socket: StreamSocket, pin: InlineArray<32, UInt8>, onlyAes: Bool = false) throws {
     socket.tune()
-    tls = try TlsConnection(TlsContext.client(pin: pin), over: socket)
+    let context = try TlsContext.client(pin: pin)
+    if onlyAes { context.offerOnlyAes() }
+    tls = try TlsConnection(context, over: socket)
     let deadline = Clock.now + 10
     while true {
       let outcome = try tls.handshake()
@@ -73,6 +75,9 @@ class StreamPort: LoadPort {
   static let queueBytes = 512 * 1_024
   var input = ByteQueue(capacity: queueBytes)
   var output = ByteQueue(capacity: queueBytes)
+
+  /// The peers' TLS libraries are at their best with AES; ours is not.
+  init(_ socket: StreamSocket, pin: InlineArray<32, UInt8>) throws { try super.init(socket, pin: pin, onlyAes: true) }
 
   override func hasRoom(for count: Int) -> Bool { output.space >= count + 256 }
 

@@ -27,6 +27,8 @@ typedef struct sky_tls sky_tls;
 /// SubjectPublicKeyInfo (DER). Names, dates and issuers are then ignored; the server still has to
 /// prove the key. Works on a board whose clock is wrong.
 int sky_tls_client_pinned(sky_tls_context **out, const uint8_t pin[32]);
+// From here on only AES-128-GCM: for benchmarks, with servers whose AES is quicker.
+void sky_tls_only_aes(sky_tls_context *context);
 /// A client that accepts certificates issued under the CA certificates in `pem` for the host named
 /// at sky_tls_open. While the system's clock is before 2024-01-01, validity dates are ignored.
 int sky_tls_client_ca(sky_tls_context **out, const void *pem, size_t n);
