@@ -30,13 +30,13 @@ final class LeafDoor {
   private var visitors: [Visitor?]
   private var number: UInt64 = 0
 
-  /// Listens at `address`; `ioFailed` when it cannot. `place` is what leaves are told.
+  /// Listens at `address`; `connectFailed` when it cannot. `place` is what leaves are told.
   init(at address: HubEntry, place: HubEntry, _ credentials: borrowing TlsCredentials, loop: EventLoop)
     throws(ErrorCode)
   {
     self.loop = loop
     guard let parsed = Address(address.host, port: address.port) else { throw .badConfiguration }
-    listener = try TcpListener(at: parsed, backlog: 16)
+    do throws(ErrorCode) { listener = try TcpListener(at: parsed, backlog: 16) } catch { throw .connectFailed }
     context = try TlsContext.server(certificate: credentials.certificate.bytes, key: credentials.key.bytes)
     var place = place
     place.pin = try TlsContext.pin(ofCertificate: credentials.certificate.bytes)

@@ -36,9 +36,9 @@ func start(_ options: Options) -> Int32 {
       return fail("the credential skynod.identity (32 bytes) or skynod.ticket (a ticket) is not one", .badConfiguration)
     case .certificateInvalid: return fail("ca_file cannot be read, or is longer than 16 KiB", .badConfiguration)
     case .ioFailed:
-      return fail(
-        "the state directory, the control socket or relay_listen cannot be had; check owner, space and address",
-        .internalError)
+      return fail("the state directory or the control socket cannot be made; check owner and space", .internalError)
+    case .connectFailed:
+      return fail("relay_listen cannot be used; is the address this board's, and the port free?", .badConfiguration)
     default: return fail(error.sentence, .internalError)
     }
   }
