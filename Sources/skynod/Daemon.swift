@@ -223,19 +223,20 @@ final class Daemon: ControlHandler {
 
   /// Ends a turn: sends what the node wrote, tells what happened.
   func settle(now: Instant) {
-    rings.pump(now: now)
-    repeat {
-      act(now: now)
-      flushLink(now: now)
-    } while node.moveStored(now: now)
+    _ = rings.pump(now: now)
     if let door {
       // One round a turn: a leaf that never stops sending holds up nobody.
       node.moveRelayed(now: now)
-      flushLink(now: now)
       door.pump(node, now: now)
     }
+    repeat {
+      repeat {
+        act(now: now)
+        flushLink(now: now)
+      } while node.moveStored(now: now)
+      // What a medium has done meanwhile it tells once: the node goes on with it in this turn.
+    } while rings.pump(now: now)
     act(now: now)
-    rings.pump(now: now)
     control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)

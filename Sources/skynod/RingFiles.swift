@@ -32,10 +32,12 @@ final class RingFiles {
     if let descriptor = incoming.descriptor { try loop.add(descriptor, token: Self.incomingToken, .read) }
   }
 
-  /// Takes what the threads have done, and gives them what is to be done.
-  func pump(now: Instant) {
-    outgoing.pump(now: now) { _ in 0 }
-    incoming.pump(now: now) { stores.seen.write(into: $0) }
+  /// Takes what the threads have done, and gives them what is to be done. True when the node can go on with stored
+  /// messages: no descriptor tells of that a second time.
+  func pump(now: Instant) -> Bool {
+    let sent = outgoing.pump(now: now) { _ in 0 }
+    let received = incoming.pump(now: now) { stores.seen.write(into: $0) }
+    return sent || received
   }
 
   func deadline(now: Instant) -> Instant {
@@ -48,7 +50,7 @@ final class RingFiles {
     outgoing.shared.ring.askForCheckpoint()
     incoming.shared.ring.askForCheckpoint()
     while Clock.now < end, !Self.isSettled(outgoing.shared.ring) || !Self.isSettled(incoming.shared.ring) {
-      pump(now: Clock.now)
+      _ = pump(now: Clock.now)
       sky_cli_sleep_ms(1)
     }
   }
