@@ -50,30 +50,40 @@ public enum ControlText {
   /// Reads a value back: the bytes themselves when they do not start with a quote, otherwise what the
   /// quotes hold. False when quotes or escapes are not well formed.
   public static func read(_ raw: RawSpan, into text: inout TextBuffer) -> Bool {
-    guard raw.byteCount > 0, raw[0] == 0x22 else {
+    guard isQuoted(raw) else {
       text.append(raw)
       return true
     }
+    return unquote(raw) { text.append(byte: $0) }
+  }
+
+  /// Whether `read` would take it, told without room for the result.
+  static func isWell(_ raw: RawSpan) -> Bool { !isQuoted(raw) || unquote(raw) { _ in } }
+
+  private static func isQuoted(_ raw: RawSpan) -> Bool { raw.byteCount > 0 && raw[0] == 0x22 }
+
+  /// Gives the bytes that a quoted value holds, one by one. False when quotes or escapes are not well formed.
+  private static func unquote(_ raw: RawSpan, _ put: (UInt8) -> Void) -> Bool {
     var i = 1
     while i < raw.byteCount {
       let byte = raw[i]
       if byte == 0x22 { return i == raw.byteCount - 1 }
       i += 1
       if byte != 0x5C {
-        text.append(byte: byte)
+        put(byte)
         continue
       }
       guard i < raw.byteCount else { return false }
       switch raw[i] {
-      case 0x22, 0x5C: text.append(byte: raw[i])
-      case UInt8(ascii: "n"): text.append(byte: 0x0A)
-      case UInt8(ascii: "r"): text.append(byte: 0x0D)
-      case UInt8(ascii: "t"): text.append(byte: 0x09)
+      case 0x22, 0x5C: put(raw[i])
+      case UInt8(ascii: "n"): put(0x0A)
+      case UInt8(ascii: "r"): put(0x0D)
+      case UInt8(ascii: "t"): put(0x09)
       case UInt8(ascii: "x"):
         guard i + 2 < raw.byteCount, let high = hexDigit(raw[i + 1]), let low = hexDigit(raw[i + 2]) else {
           return false
         }
-        text.append(byte: high << 4 | low)
+        put(high << 4 | low)
         i += 2
       default: return false
       }

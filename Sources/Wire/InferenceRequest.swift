@@ -72,7 +72,7 @@ public struct InferenceRequest: ~Escapable {
     guard at < end || (verb != .generate && verb != .embed) else { throw .badArgument }
     guard at == end || verb == .generate || verb == .embed else { throw .badArgument }
     text = at..<end
-    guard text.isEmpty || Self.isValue(line.extracting(text), isWhole: true) else { throw .badArgument }
+    guard text.isEmpty || Self.isValue(line.extracting(text)) else { throw .badArgument }
   }
 
   // MARK: Texts
@@ -133,59 +133,20 @@ public struct InferenceRequest: ~Escapable {
   }
 
   private static func checked(_ line: RawSpan, _ range: Range<Int>) throws(ErrorCode) -> Range<Int> {
-    guard isValue(line.extracting(range), isWhole: false) else { throw .badArgument }
+    guard isValue(line.extracting(range)) else { throw .badArgument }
     return range
   }
 
-  /// Whether quotes and escapes are well formed; a bare value has no blank, a bare text (`isWhole`) may.
-  private static func isValue(_ raw: RawSpan, isWhole: Bool) -> Bool {
-    guard raw.byteCount > 0 else { return true }
-    guard raw[0] == 0x22 else {
-      var i = 0
-      while i < raw.byteCount {
-        let byte = raw[i]
-        if byte < 0x20, byte != 0x09 { return false }
-        let length = utf8SequenceLength(raw, at: i)
-        if length == 0 { return false }
-        i += length
-      }
-      return true
-    }
-    return isQuoted(raw)
-  }
-
-  /// What `ControlText.read` takes, told without room for the result.
-  private static func isQuoted(_ raw: RawSpan) -> Bool {
-    var i = 1
+  /// Clean text whose quotes and escapes, where there are any, are well formed.
+  private static func isValue(_ raw: RawSpan) -> Bool {
+    var i = 0
     while i < raw.byteCount {
-      let byte = raw[i]
-      if byte == 0x22 { return i == raw.byteCount - 1 }
-      if byte < 0x20 { return false }
-      if byte == 0x5C {
-        guard i + 1 < raw.byteCount else { return false }
-        switch raw[i + 1] {
-        case 0x22, 0x5C, UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"): i += 2
-        case UInt8(ascii: "x"):
-          guard i + 3 < raw.byteCount, isHex(raw[i + 2]), isHex(raw[i + 3]) else { return false }
-          i += 4
-        default: return false
-        }
-        continue
-      }
+      if raw[i] < 0x20, raw[i] != 0x09 { return false }
       let length = utf8SequenceLength(raw, at: i)
       if length == 0 { return false }
       i += length
     }
-    return false
-  }
-
-  private static func isHex(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
-      UInt8(ascii: "A")...UInt8(ascii: "F"):
-      true
-    default: false
-    }
+    return ControlText.isWell(raw)
   }
 
   private static func number(_ text: RawSpan, _ least: Int, _ most: Int) throws(ErrorCode) -> Int {
