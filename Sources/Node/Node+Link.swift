@@ -92,9 +92,7 @@ extension Node {
   private func take(_ event: Session.Event, now: Instant) throws(ErrorCode) {
     switch event {
     case .established:
-      guard let welcome = session.peerWelcome, welcome.nodeId >= Limits.lightNodeFirst,
-        welcome.nodeId <= Limits.lightNodeLast
-      else { throw .malformed }
+      guard let welcome = session.peerWelcome, Limits.isLightNode(welcome.nodeId) else { throw .malformed }
       enter(.joining)
     case .frame(let frame):
       try take(frame, now: now)

@@ -140,9 +140,7 @@ public struct Receipt: Equatable, Sendable {
     do throws(DecodeError) {
       var reader = ByteReader(body)
       sequence = try reader.integer()
-      let code: UInt16 = try reader.integer()
-      // A code from a later version still means "not delivered".
-      failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+      failure = try reader.failure(unknown: .unreachable)
     } catch { throw .malformedFrame }
   }
 
@@ -173,8 +171,7 @@ public struct StoredEntry: Equatable, Sendable {
   public init(from reader: inout ByteReader) throws(DecodeError) {
     stream = try reader.integer()
     sequence = try reader.integer()
-    let code: UInt16 = try reader.integer()
-    failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .busy
+    failure = try reader.failure(unknown: .busy)
   }
 
   /// The message was not taken, and is to be offered again.
@@ -201,6 +198,14 @@ public struct StoredEntry: Equatable, Sendable {
     queue.append(bigEndian: sequence)
     queue.append(bigEndian: failure?.rawValue ?? 0)
     return true
+  }
+}
+
+extension ByteReader {
+  /// A `u16` that says what failed, 0 for nothing. A number from a later version is a failure too: `unknown`.
+  mutating func failure(unknown: ErrorCode) throws(DecodeError) -> ErrorCode? {
+    let code: UInt16 = try integer()
+    return code == 0 ? nil : ErrorCode(rawValue: code) ?? unknown
   }
 }
 

@@ -67,6 +67,7 @@ public enum Limits {
 
   public static let lightNodeFirst: UInt32 = 1_000_000
   public static let lightNodeLast: UInt32 = 9_999_999
+  public static func isLightNode(_ id: UInt32) -> Bool { id >= lightNodeFirst && id <= lightNodeLast }
 
   // MARK: Node
 

@@ -31,11 +31,9 @@ public struct Admitted: Equatable, Sendable {
     do throws(DecodeError) {
       var reader = ByteReader(body)
       id = try reader.integer()
-      let code: UInt16 = try reader.integer()
-      // A code from a later version still means "not admitted".
-      failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+      failure = try reader.failure(unknown: .unreachable)
       count = try reader.integer()
-      guard failure != nil || id >= Limits.lightNodeFirst && id <= Limits.lightNodeLast else { throw .invalid }
+      guard failure != nil || Limits.isLightNode(id) else { throw .invalid }
     } catch { throw .malformedFrame }
   }
 
@@ -135,7 +133,7 @@ public struct Attach: Sendable {
       instance = try reader.array()
       proof = RouteProof(count: count, signature: try reader.array())
       try reader.finish()
-      guard id >= Limits.lightNodeFirst, id <= Limits.lightNodeLast else { throw .invalid }
+      guard Limits.isLightNode(id) else { throw .invalid }
     } catch { throw .malformedFrame }
   }
 
@@ -164,8 +162,7 @@ public struct RouteWord: Equatable, Sendable {
     do throws(DecodeError) {
       var reader = ByteReader(body)
       id = try reader.integer()
-      let code: UInt16 = try reader.integer()
-      failure = code == 0 ? nil : ErrorCode(rawValue: code) ?? .unreachable
+      failure = try reader.failure(unknown: .unreachable)
     } catch { throw .malformedFrame }
   }
 
