@@ -35,6 +35,9 @@ public struct ByteQueue: ~Copyable {
     }
   }
 
+  /// The live bytes for the length of a call: a span cannot leave a class's property otherwise.
+  public func withBytes<R>(_ body: (RawSpan) -> R) -> R { body(bytes) }
+
   /// Appends all of `span` or nothing. False when it does not fit.
   @discardableResult
   public mutating func append(_ span: RawSpan) -> Bool {

@@ -161,8 +161,3 @@ final class ControlClient {
     if fd >= 0, output.isEmpty, held == nil, isLeaving || (hasEnded && kinds == 0) { close() }
   }
 }
-
-extension ByteQueue {
-  /// The live bytes for the length of a call: a span cannot leave a class's property otherwise.
-  func withBytes<R>(_ body: (RawSpan) -> R) -> R { body(bytes) }
-}

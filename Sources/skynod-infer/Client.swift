@@ -89,8 +89,3 @@ final class Client {
   func write(_ text: RawSpan) { _ = output.append(text) }
   func write(_ text: borrowing TextBuffer) { _ = output.append(text.bytes) }
 }
-
-extension ByteQueue {
-  /// The live bytes for the length of a call: a span cannot leave a class's property otherwise.
-  func withBytes<R>(_ body: (RawSpan) -> R) -> R { body(bytes) }
-}

@@ -1,6 +1,7 @@
 import Bounded
 import CSky
 import Inference
+import Platform
 
 extension Options {
   /// Carries out the command; the exit status.
@@ -32,10 +33,10 @@ extension Options {
     while end == nil {
       end = try generator.step(isCancelled: { false })
       if promptDone == nil, generator.answerCount > 0 { promptDone = sky_monotonic_us() }
-      generator.output.withReady { Console.write($0, to: 1) }
+      generator.output.withReady { StandardStream.write($0, to: 1) }
       generator.output.consumeReady()
     }
-    Console.write("\n", to: 1)
+    StandardStream.write("\n", to: 1)
     if showsFigures {
       showFigures(generator, end!, start, promptDone ?? sky_monotonic_us(), engine)
     }
@@ -59,19 +60,19 @@ extension Options {
     text.append(" kernels=")
     text.append(Word(engine.pool.kernelsName).bytes)
     text.append("\n")
-    Console.write(text, to: 2)
+    StandardStream.write(text, to: 2)
   }
 
   private func embed() throws(InferenceError) -> Int32 {
     let engine = try Engine(self)
     guard case .encoder(let encoder) = engine.kind, let prompt else { throw .wrongKind }
     var text = TextBuffer(capacity: 32)
-    for number in try encoder.embed(prompt.buffer) {
+    for number in try encoder.embed(UnsafeRawBufferPointer(start: prompt.start, count: prompt.count)) {
       text.removeAll()
       // Numbers are at most one: six decimals are all that an 8-bit model has.
       text.append(scaled: Int64((number * 1_000_000).rounded()), places: 6)
       text.append("\n")
-      Console.write(text, to: 1)
+      StandardStream.write(text, to: 1)
     }
     return 0
   }
@@ -118,7 +119,7 @@ extension Options {
     text.append(room.fits ? "\nfits=true\nmemory=\"" : "\nfits=false\nmemory=\"")
     room.describe(to: &text)
     text.append("\"\n")
-    Console.write(text, to: 1)
+    StandardStream.write(text, to: 1)
     return 0
   }
 

@@ -56,7 +56,7 @@ enum Report {
     text.append("skynod-infer: ")
     append(error, &text)
     text.append("\n")
-    Console.write(text, to: 2)
+    StandardStream.write(text, to: 2)
     switch error {
     case .cannotMap: return 66
     case .noMemory: return 70

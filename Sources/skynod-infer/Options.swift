@@ -1,6 +1,7 @@
 import Bounded
 import CSky
 import Inference
+import Platform
 import Wire
 
 /// The command line, read and checked.
@@ -18,7 +19,7 @@ struct Options {
   }
 
   var command = Command.generate
-  var model = sky_environment("SKYNOD_MODEL") ?? Word.constant("/usr/share/skynod/model.gguf")
+  var model = sky_environment("SKYNOD_MODEL") ?? Options.constant("/usr/share/skynod/model.gguf")
   var prompt: Word?
   var system: Word?
   var reference: Word?
@@ -32,23 +33,28 @@ struct Options {
   var topPMilli = 950
   var topK = 40
   var seed: UInt64?
-  var socket = Word.constant("/run/skynod/infer.sock")
+  var socket = Options.constant("/run/skynod/infer.sock")
   var idleSeconds = 60
   var showsFigures = false
+
+  /// A text that is part of the program; it has a zero behind it.
+  private static func constant(_ text: StaticString) -> UnsafePointer<CChar> {
+    UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+  }
 
   static func parse() -> Outcome {
     var options = Options()
     var index: Int32 = 1
     while index < sky_cli_argument_count() {
-      let word = Word(sky_cli_argument(index))
+      let word = Word(argument: index)
       index += 1
       if word.is("--help") || word.is("-h") {
-        Console.write(help, to: 1)
+        StandardStream.write(help, to: 1)
         return .exit(0)
       } else if word.is("--version") {
-        Console.write("skynod-infer ", to: 1)
-        Console.write(Version.text, to: 1)
-        Console.write("\n", to: 1)
+        StandardStream.write("skynod-infer ", to: 1)
+        StandardStream.write(Version.text, to: 1)
+        StandardStream.write("\n", to: 1)
         return .exit(0)
       } else if word.is("--raw") {
         options.isRaw = true
@@ -56,7 +62,7 @@ struct Options {
         options.showsFigures = true
       } else if word.isOption {
         guard index < sky_cli_argument_count() else { return usage("a value must follow ", word) }
-        let value = Word(sky_cli_argument(index))
+        let value = Word(argument: index)
         index += 1
         switch options.take(word, value) {
         case .taken: break
@@ -68,7 +74,7 @@ struct Options {
       }
     }
     if options.command == .generate || options.command == .embed, options.prompt == nil {
-      Console.write("skynod-infer: which text? --prompt TEXT; try skynod-infer --help\n", to: 2)
+      StandardStream.write("skynod-infer: which text? --prompt TEXT; try skynod-infer --help\n", to: 2)
       return .exit(Int32(ErrorCode.usage.number))
     }
     options.settings.sampler = Sampler(
@@ -148,10 +154,10 @@ struct Options {
   }
 
   private static func usage(_ problem: StaticString, _ word: Word) -> Outcome {
-    Console.write("skynod-infer: ", to: 2)
-    Console.write(problem, to: 2)
-    Console.write(word.bytes, to: 2)
-    Console.write("; try skynod-infer --help\n", to: 2)
+    StandardStream.write("skynod-infer: ", to: 2)
+    StandardStream.write(problem, to: 2)
+    StandardStream.write(word.bytes, to: 2)
+    StandardStream.write("; try skynod-infer --help\n", to: 2)
     return .exit(Int32(ErrorCode.usage.number))
   }
 
@@ -188,54 +194,4 @@ struct Options {
     70 failure. See skynod-infer(1).
 
     """
-}
-
-/// One word of the command line; its bytes live as long as the process.
-struct Word: @unchecked Sendable {
-  let start: UnsafePointer<CChar>
-  let count: Int
-
-  init(_ start: UnsafePointer<CChar>) {
-    self.start = start
-    var n = 0
-    while start[n] != 0 { n += 1 }
-    count = n
-  }
-
-  /// A text that is part of the program; it has a zero behind it.
-  static func constant(_ text: StaticString) -> UnsafePointer<CChar> {
-    UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
-  }
-
-  var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
-
-  var bytes: RawSpan {
-    @_lifetime(borrow self)
-    get {
-      // The kernel keeps the arguments for the life of the process.
-      let span = RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: count)
-      return _overrideLifetime(span, borrowing: self)
-    }
-  }
-
-  func `is`(_ text: StaticString) -> Bool { bytes.elementsEqual(text) }
-  var isOption: Bool { count > 1 && start[0] == 0x2D }
-  var number: UInt64? { parseDecimal(bytes) }
-  /// A number with at most three decimals, times 1,000.
-  var milli: Int? { parseMilli(bytes) }
-}
-
-/// Plain output.
-enum Console {
-  static func write(_ text: StaticString, to descriptor: Int32) {
-    _ = sky_cli_write(descriptor, text.utf8Start, text.utf8CodeUnitCount)
-  }
-
-  static func write(_ text: RawSpan, to descriptor: Int32) {
-    text.withUnsafeBytes { bytes in
-      if bytes.count > 0 { _ = sky_cli_write(descriptor, bytes.baseAddress!, bytes.count) }
-    }
-  }
-
-  static func write(_ text: borrowing TextBuffer, to descriptor: Int32) { write(text.bytes, to: descriptor) }
 }

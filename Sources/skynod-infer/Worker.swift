@@ -48,7 +48,7 @@ final class Worker {
       _ = Report.failure(error)
     }
     guard openDescriptors() else {
-      Console.write("skynod-infer: the socket cannot be made; check --socket, or let systemd make it\n", to: 2)
+      StandardStream.write("skynod-infer: the socket cannot be made; check --socket, or let systemd make it\n", to: 2)
       return 70
     }
     tellStatus()

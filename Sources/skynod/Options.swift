@@ -21,29 +21,29 @@ struct Options {
     var options = Options()
     var index: Int32 = 1
     while index < sky_cli_argument_count() {
-      let word = Argument(index)
+      let word = Word(argument: index)
       index += 1
-      if word.equals("--help") || word.equals("-h") {
-        Console.write(help, to: 1)
+      if word.is("--help") || word.is("-h") {
+        StandardStream.write(help, to: 1)
         return .exit(0)
-      } else if word.equals("--version") {
+      } else if word.is("--version") {
         var text = TextBuffer(capacity: 128)
         text.append("skynod ")
         text.append(Version.text)
         text.append("\n")
-        Console.write(text.bytes, to: 1)
+        StandardStream.write(text.bytes, to: 1)
         return .exit(0)
-      } else if word.equals("--check-config") {
+      } else if word.is("--check-config") {
         options.checksOnly = true
-      } else if word.equals("--config") || word.equals("--state") || word.equals("--socket") {
-        guard index < sky_cli_argument_count(), let path = Argument(index).path else {
+      } else if word.is("--config") || word.is("--state") || word.is("--socket") {
+        guard index < sky_cli_argument_count(), let path = Word(argument: index).path else {
           return usage("a path of at most 255 bytes must follow ", word)
         }
         index += 1
-        if word.equals("--config") {
+        if word.is("--config") {
           options.configurationFile = path
           options.isFileNamed = true
-        } else if word.equals("--state") {
+        } else if word.is("--state") {
           options.stateDirectory = path
         } else {
           options.controlSocket = path
@@ -55,13 +55,13 @@ struct Options {
     return .run(options)
   }
 
-  private static func usage(_ problem: StaticString, _ word: Argument) -> Outcome {
+  private static func usage(_ problem: StaticString, _ word: Word) -> Outcome {
     var text = TextBuffer(capacity: 512)
     text.append("skynod: ")
     text.append(problem)
     text.append(word.bytes)
     text.append("; try skynod --help\n")
-    Console.write(text.bytes, to: 2)
+    StandardStream.write(text.bytes, to: 2)
     return .exit(Int32(ErrorCode.usage.number))
   }
 
@@ -83,40 +83,4 @@ struct Options {
     See skynod(8) and skynod.conf(5).
 
     """
-}
-
-/// One word of the command line.
-private struct Argument {
-  private let start: UnsafePointer<CChar>
-  private let count: Int
-
-  init(_ index: Int32) {
-    start = sky_cli_argument(index)
-    var length = 0
-    while start[length] != 0 { length += 1 }
-    count = length
-  }
-
-  var bytes: RawSpan {
-    @_lifetime(borrow self)
-    get {
-      // The kernel keeps the arguments for the life of the process.
-      let span = RawSpan(_unsafeStart: UnsafeRawPointer(start), byteCount: count)
-      return _overrideLifetime(span, borrowing: self)
-    }
-  }
-
-  func equals(_ text: StaticString) -> Bool { bytes.elementsEqual(text) }
-  var path: PathText? { count > 0 ? PathText(bytes) : nil }
-}
-
-/// Plain output before the journal is there.
-enum Console {
-  static func write(_ text: StaticString, to descriptor: Int32) {
-    _ = sky_cli_write(descriptor, text.utf8Start, text.utf8CodeUnitCount)
-  }
-
-  static func write(_ text: RawSpan, to descriptor: Int32) {
-    text.withUnsafeBytes { _ = sky_cli_write(descriptor, $0.baseAddress, $0.count) }
-  }
 }

@@ -22,7 +22,7 @@ func start(_ options: Options) -> Int32 {
   case .success(let loaded): configuration = loaded
   }
   if options.checksOnly {
-    Console.write("the configuration is valid\n", to: 1)
+    StandardStream.write("the configuration is valid\n", to: 1)
     return 0
   }
   do throws(ErrorCode) {

@@ -1,4 +1,5 @@
 import CSky
+import Platform
 
 /// Why the command line was not understood.
 struct UsageError: Error {
@@ -31,7 +32,7 @@ struct Arguments {
     var index: Int32 = 1
     var optionsEnded = false
     while index < sky_cli_argument_count() {
-      let word = Word(sky_cli_argument(index))
+      let word = Word(argument: index)
       index += 1
       if optionsEnded || !word.isOption {
         try take(word)
@@ -100,7 +101,7 @@ struct Arguments {
       throw UsageError(sentence: "a value is missing after", word: option)
     }
     index += 1
-    return Word(sky_cli_argument(index - 1))
+    return Word(argument: index - 1)
   }
 
   private mutating func setTimeout(_ word: Word) throws(UsageError) {

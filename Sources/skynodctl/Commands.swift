@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import Platform
 import Wire
 
 /// Carries out one sub-command. Throws what the exit status says.
@@ -40,11 +41,11 @@ struct Runner {
     var line = bytes(of: command.name)
     if command == .send {
       let text = try message()
-      if !arguments.isDurable { return line + [0x20] + arguments.words[0].bytes + [0x20] + text }
-      line = bytes(of: "post ") + arguments.words[0].bytes + [0x20]
+      if !arguments.isDurable { return line + [0x20] + arguments.words[0].array + [0x20] + text }
+      line = bytes(of: "post ") + arguments.words[0].array + [0x20]
       return line + digits(arguments.timeToLiveS) + [0x20] + text
     }
-    for word in arguments.words { line += [0x20] + word.bytes }
+    for word in arguments.words { line += [0x20] + word.array }
     if command == .dict, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
     return line
@@ -57,13 +58,13 @@ struct Runner {
 
   /// The text of `send` in quotes, so that every byte arrives.
   private func message() throws(Failure) -> [UInt8] {
-    try checkLine(arguments.words[0].bytes)
-    for byte in arguments.words[0].bytes where byte == 0x20 { throw Failure(.badArgument) }
+    try checkLine(arguments.words[0].array)
+    for byte in arguments.words[0].array where byte == 0x20 { throw Failure(.badArgument) }
     var text: [UInt8] = []
     if arguments.readsStandardInput {
       text = try standardInput()
     } else {
-      for (i, word) in arguments.words.dropFirst().enumerated() { text += (i > 0 ? [0x20] : []) + word.bytes }
+      for (i, word) in arguments.words.dropFirst().enumerated() { text += (i > 0 ? [0x20] : []) + word.array }
     }
     guard text.count <= Limits.messageBytes else { throw Failure(.tooLong) }
     var quoted = TextBuffer(capacity: 4 * Limits.messageBytes + 2)
@@ -155,7 +156,7 @@ struct Runner {
 
   private func watch() throws(Failure) {
     var request = bytes(of: "watch")
-    for word in arguments.words { request += [0x20] + word.bytes }
+    for word in arguments.words { request += [0x20] + word.array }
     try checkLine(request)
     let client = try connect()
     client.onEvent = { line in

@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import Platform
 import Wire
 
 /// Standard output and error of the program, gathered and written in one go.
@@ -86,36 +87,8 @@ final class Console {
   }
 }
 
-/// One argument of the command line; its bytes live as long as the process.
-struct Word: @unchecked Sendable {
-  let start: UnsafePointer<CChar>
-  let count: Int
-
-  init(_ start: UnsafePointer<CChar>) {
-    self.start = start
-    var n = 0
-    while start[n] != 0 { n += 1 }
-    count = n
-  }
-
-  func `is`(_ text: StaticString) -> Bool {
-    guard count == text.utf8CodeUnitCount else { return false }
-    for i in 0..<count where UInt8(bitPattern: start[i]) != text.utf8Start[i] { return false }
-    return true
-  }
-
-  var isOption: Bool { count > 1 && start[0] == 0x2D }
-
-  var bytes: [UInt8] { (0..<count).map { UInt8(bitPattern: start[$0]) } }
-
-  /// What follows `prefix`, nil when the word does not start with it.
-  func after(_ prefix: StaticString) -> Word? {
-    guard count >= prefix.utf8CodeUnitCount else { return nil }
-    for i in 0..<prefix.utf8CodeUnitCount where UInt8(bitPattern: start[i]) != prefix.utf8Start[i] { return nil }
-    return Word(start + prefix.utf8CodeUnitCount)
-  }
-
-  var number: UInt64? { parseDecimal(bytes.span.bytes) }
+extension Word {
+  var array: [UInt8] { copy(bytes) }
 }
 
 extension TextBuffer {

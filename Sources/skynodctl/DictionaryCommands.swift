@@ -149,7 +149,7 @@ final class TextCoder {
           try Self.decode(bytes, isLast, view, into: output)
         }
       }
-      guard let count = EncodedText.parse(arguments.words[0].bytes.span.bytes, into: input) else {
+      guard let count = EncodedText.parse(arguments.words[0].bytes, into: input) else {
         throw Failure(.badArgument)
       }
       var from = 0

@@ -1,4 +1,5 @@
 import CSky
+import Platform
 import Wire
 
 /// From the command line to the exit status.
@@ -71,7 +72,7 @@ struct Program {
     err.plain()
     if failure.number == ErrorCode.daemonUnavailable.number {
       err.write(" (")
-      err.write(printable: Word(arguments.socket).bytes)
+      err.write(printable: Word(arguments.socket).array)
       err.write("; try: systemctl status skynod)")
     } else {
       err.write(" (")
@@ -87,7 +88,7 @@ struct Program {
     err.write(error.sentence)
     if let word = error.word {
       err.write(" '")
-      err.write(printable: word.bytes)
+      err.write(printable: word.array)
       err.write("'")
     }
     err.write("; see skynodctl --help\n")

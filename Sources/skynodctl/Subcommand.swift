@@ -1,3 +1,5 @@
+import Platform
+
 /// The sub-commands, and everything that help says about them.
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
