@@ -230,16 +230,17 @@ final class Board: LinkEnd {
   /// Ends a turn, as the daemon does.
   func settle(now: Instant) {
     guard let node, let outgoing, let incoming, let stores = node.stores else { return }
-    pump(outgoing, incoming, stores, now: now)
+    _ = pump(outgoing, incoming, stores, now: now)
     if let how = fallsAtWrite, outgoing.isWriting(both: how.both) || incoming.isWriting(both: how.both) {
       return fall(now: now, power: how.power, for: dice.spread(500, to: 60_000))
     }
     repeat {
-      act(node, now: now)
-      flush(node, now: now)
-    } while node.moveStored(now: now)
+      repeat {
+        act(node, now: now)
+        flush(node, now: now)
+      } while node.moveStored(now: now)
+    } while pump(outgoing, incoming, stores, now: now)
     act(node, now: now)
-    pump(outgoing, incoming, stores, now: now)
     owner.look(self, node, now: now)
     check(now: now)
     checkKeys(node, now: now)
@@ -249,9 +250,10 @@ final class Board: LinkEnd {
     schedule(now: now)
   }
 
-  private func pump(_ outgoing: Drive, _ incoming: Drive, _ stores: Stores, now: Instant) {
-    outgoing.pump(now: now) { _ in 0 }
-    incoming.pump(now: now) { self.writeSeen(stores.seen, $0) }
+  private func pump(_ outgoing: Drive, _ incoming: Drive, _ stores: Stores, now: Instant) -> Bool {
+    let sent = outgoing.pump(now: now) { _ in 0 }
+    let received = incoming.pump(now: now) { self.writeSeen(stores.seen, $0) }
+    return sent || received
   }
 
   func schedule(now: Instant) {

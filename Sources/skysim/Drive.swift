@@ -27,8 +27,9 @@ final class Drive {
     checkpointFirst = plant == .checkpointFirst
   }
 
-  /// Carries out what is due and hands on what the ring asks for.
-  func pump(now: Instant, user: DurableRing.UserWriter) {
+  /// Carries out what is due and hands on what the ring asks for. True when anything was carried out.
+  func pump(now: Instant, user: DurableRing.UserWriter) -> Bool {
+    let isDone = writeDue <= now || readDue <= now
     if writeDue <= now { finishWrite(now: now) }
     if readDue <= now { finishRead() }
     if write == nil, let next = shared.ring.pollWrite(now: now, user: user) {
@@ -39,6 +40,7 @@ final class Drive {
       read = next
       readDue = now + medium.dice.below(slowestMs / 8 + 1)
     }
+    return isDone
   }
 
   /// When `pump` has something to do.

@@ -130,11 +130,12 @@ final class World {
         now = max(now, end)
         return
       }
+      // Not before the next one: what is found at the end of a run is found behind its last step.
+      if step >= stopsAt { finish(0) }
       now = max(now, Instant(ms: least))
       step += 1
       sim_note(scenario.seed, step, now.ms)
       turn(part)
-      if step >= stopsAt { finish(0) }
     }
   }
 
