@@ -33,28 +33,15 @@ extension HubCore {
     let exporter = Bytes32(copying: body.extracting(0..<Limits.exporterBytes))
     let shown = Data(copying: body.extracting(Limits.exporterBytes..<body.byteCount))
     let hello = try Hello(decoding: body.extracting(Limits.exporterBytes..<body.byteCount))
-    let fingerprint = Data(hello.fingerprint)
-    let request = JoinRequest(
-      key: Data(hello.identity), fingerprint: fingerprint, nodeClass: hello.nodeClass, agent: hello.agentText.string,
-      tokenId: hello.hasToken ? Data(hello.tokenId) : nil
-    ) { verifier in
-      guard let bytes = Bytes32(verifier), let secret = Secret<32>(bytes.raw) else { return false }
-      return shown.withUnsafeBytes { Session.provesToken(secret, exporter: exporter, hello: $0.bytes) }
+    let verdict = admission(of: hello) { verifier in
+      shown.withUnsafeBytes { Session.provesToken(verifier, exporter: exporter, hello: $0.bytes) }
     }
-    do throws(HubError) {
-      switch try registry.admit(request, now: wallSeconds) {
-      case .failure(let code): return Admitted(id: 0, failure: code, count: 0)
-      case .success(let id):
-        if live.link(of: id) == nil, live.count >= configuration.maxNodes {
-          return Admitted(id: 0, failure: .hubFull, count: 0)
-        }
-        if link.newcomers.count >= Self.newcomersMaximum { link.newcomers.removeAll() }
-        link.newcomers[id] = HubLink.Newcomer(agent: request.agent, fingerprint: fingerprint)
-        return Admitted(id: id, failure: nil, count: link.routeCounts[id] ?? 0)
-      }
-    } catch {
-      log.line(.error, error.description)
-      return Admitted(id: 0, failure: error.code == .busy ? .busy : .internalError, count: 0)
+    switch verdict {
+    case .failure(let code): return Admitted(id: 0, failure: code, count: 0)
+    case .success(let id):
+      if link.newcomers.count >= Self.newcomersMaximum { link.newcomers.removeAll() }
+      link.newcomers[id] = HubLink.Newcomer(agent: hello.agentText.string, fingerprint: Data(hello.fingerprint))
+      return Admitted(id: id, failure: nil, count: link.routeCounts[id] ?? 0)
     }
   }
 
@@ -92,20 +79,17 @@ extension HubCore {
       RouteSignature.holds(
         claim, by: key, nonce: link.session.linkNonce, hub: identity.publicKey, relay: relay)
     else { return .badSignature }
-    if live.link(of: claim.id) == nil, live.count >= configuration.maxNodes { return .hubFull }
+    if isFull(for: claim.id) { return .hubFull }
     let place = Place(link: link.id, relay: relay)
     let verdict = live.enter(id: claim.id, instance: Data(claim.instance), at: place, now: now)
     guard case .welcome(let replaced) = verdict else { return turnAway(link, claim.id, verdict, now: now) }
     link.routeCounts[claim.id] = claim.proof.count
     if let replaced { drop(claim.id, at: replaced, .linkClosed, now: now) }
     let newcomer = link.newcomers.removeValue(forKey: claim.id)
-    status.joined += 1
-    sightings.joined(
-      claim.id, agent: newcomer?.agent ?? record.agent, fingerprint: newcomer?.fingerprint ?? record.fingerprint,
-      at: wallSeconds)
-    scheduleSightings(now: now)
+    noteArrival(
+      of: claim.id, agent: newcomer?.agent ?? record.agent, fingerprint: newcomer?.fingerprint ?? record.fingerprint,
+      now: now)
     log.line(.info, "\(NodeName.text(claim.id)) joined behind \(NodeName.text(relay))")
-    deliveries[claim.id] = Delivery()
     return nil
   }
 

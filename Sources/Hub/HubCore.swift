@@ -268,29 +268,37 @@ public final class HubCore {
     link.instance = Data(hello.instance)
     link.agent = hello.agentText.string
     link.fingerprint = Data(hello.fingerprint)
-    let request = JoinRequest(
-      key: Data(hello.identity), fingerprint: link.fingerprint, nodeClass: hello.nodeClass, agent: link.agent,
-      tokenId: hello.hasToken ? Data(hello.tokenId) : nil
-    ) { verifier in
-      guard let bytes = Bytes32(verifier), let secret = Secret<32>(bytes.raw) else { return false }
-      return link.session.provesToken(secret)
-    }
-    do throws(HubError) {
-      switch try registry.admit(request, now: wallSeconds) {
-      case .failure(let code): refuse(link, code, now: now)
-      case .success(let id): welcome(link, id, now: now)
-      }
-    } catch {
-      log.line(.error, error.description)
-      refuse(link, error.code == .busy ? .busy : .internalError, now: now)
+    switch admission(of: hello, provesToken: { link.session.provesToken($0) }) {
+    case .failure(let code): refuse(link, code, now: now)
+    case .success(let id): welcome(link, id, now: now)
     }
   }
+
+  /// The id of a node that may come in, over whatever link.
+  func admission(of hello: Hello, provesToken: @escaping (borrowing Secret<32>) -> Bool) -> Result<UInt32, ErrorCode> {
+    let request = JoinRequest(
+      key: Data(hello.identity), fingerprint: Data(hello.fingerprint), nodeClass: hello.nodeClass,
+      agent: hello.agentText.string, tokenId: hello.hasToken ? Data(hello.tokenId) : nil
+    ) { verifier in
+      guard let bytes = Bytes32(verifier), let secret = Secret<32>(bytes.raw) else { return false }
+      return provesToken(secret)
+    }
+    do throws(HubError) {
+      let verdict = try registry.admit(request, now: wallSeconds)
+      if case .success(let id) = verdict, isFull(for: id) { return .failure(.hubFull) }
+      return verdict
+    } catch {
+      log.line(.error, error.description)
+      return .failure(error.code == .busy ? .busy : .internalError)
+    }
+  }
+
+  func isFull(for id: UInt32) -> Bool { live.link(of: id) == nil && live.count >= configuration.maxNodes }
 
   /// Whether the identity is in use already is judged at CONFIRM: a HELLO can be sent by anybody who has seen
   /// the key, and must not be able to have a live node suspected, reported or turned away.
   private func welcome(_ link: HubLink, _ id: UInt32, now: Instant) {
     link.nodeId = id
-    if live.link(of: id) == nil, live.count >= configuration.maxNodes { return refuse(link, .hubFull, now: now) }
     do throws(ErrorCode) {
       try link.session.accept(
         nodeId: id, hubId: configuration.hubId, identity: identity, random: &random, now: now)
@@ -355,14 +363,19 @@ public final class HubCore {
     if let replaced { drop(id, at: replaced, .linkClosed, now: now) }
     handshaking -= 1
     link.join(now: now)
-    status.joined += 1
-    sightings.joined(id, agent: link.agent, fingerprint: link.fingerprint, at: wallSeconds)
-    scheduleSightings(now: now)
+    noteArrival(of: id, agent: link.agent, fingerprint: link.fingerprint, now: now)
     wake(at: link.deadline(silenceMs: configuration.silenceMs))
     log.line(.info, "\(NodeName.text(id)) joined from \(link.address)")
     configure(link, now: now)
-    deliveries[id] = Delivery()
     deliver(to: id, now: now)
+  }
+
+  /// A node is here, wherever that is; its deliveries begin anew.
+  func noteArrival(of id: UInt32, agent: String, fingerprint: Data?, now: Instant) {
+    status.joined += 1
+    sightings.joined(id, agent: agent, fingerprint: fingerprint, at: wallSeconds)
+    scheduleSightings(now: now)
+    deliveries[id] = Delivery()
   }
 
   private func configure(_ link: HubLink, now: Instant) {

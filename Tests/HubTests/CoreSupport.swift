@@ -2,6 +2,7 @@ import Bounded
 import Foundation
 import Node
 import SkyCrypto
+import TestSupport
 import Wire
 
 @testable import Hub
@@ -202,9 +203,9 @@ final class TestSwarm {
       moved = false
       for node in nodes {
         guard let link = node.link, link.phase != .free else { continue }
-        if move(&node.session.output, to: &link.session.input) { moved = true }
+        if node.session.output.pour(into: &link.session.input) { moved = true }
         while core.process(link, now: now) {}
-        if node.isReading, move(&link.session.output, to: &node.session.input) {
+        if node.isReading, link.session.output.pour(into: &node.session.input) {
           moved = true
           run(node)
         }
@@ -224,14 +225,6 @@ final class TestSwarm {
         node.received(event, now: now)
       }
     } catch { node.failure = error }
-  }
-
-  private func move(_ from: inout ByteQueue, to: inout ByteQueue) -> Bool {
-    let count = min(from.count, to.space)
-    guard count > 0 else { return false }
-    to.append(from.bytes.extracting(0..<count))
-    from.consume(count)
-    return true
   }
 
   /// Lets time pass, then does what is due.

@@ -160,6 +160,13 @@ final class RelayScene {
   }
 
   func cutUpstream(of member: Member) {
+    endStream(of: member)
+    if member.isUp { member.node.handle(.linkDown(.linkClosed), now: now) }
+    settle()
+  }
+
+  /// The other side sees that the stream is gone.
+  private func endStream(of member: Member) {
     let upstream = member.upstream
     member.upstream = .none
     switch upstream {
@@ -167,8 +174,6 @@ final class RelayScene {
     case .hub(let link): core.lost(link)
     case .relay(let relay, let place): relay.node.handle(.peerDown(place, .linkClosed), now: now)
     }
-    if member.isUp { member.node.handle(.linkDown(.linkClosed), now: now) }
-    settle()
   }
 
   // MARK: The platforms
@@ -203,13 +208,7 @@ final class RelayScene {
     case .connect(let index): connect(member, to: member.node.hubs[index])
     case .disconnect:
       _ = moveBytes(of: member)
-      let upstream = member.upstream
-      member.upstream = .none
-      switch upstream {
-      case .none: break
-      case .hub(let link): core.lost(link)
-      case .relay(let relay, let place): relay.node.handle(.peerDown(place, .linkClosed), now: now)
-      }
+      endStream(of: member)
     case .probe: member.node.handle(.probeResult(reachable: false), now: now)
     case .sampleVitals:
       member.node.handle(.systemClock(1_700_000_000_000 + now.ms), now: now)
@@ -245,21 +244,13 @@ final class RelayScene {
     member.node.handle(.linkUp(exporter: exporter, entropy: exporter), now: now)
   }
 
-  private static func move(_ from: inout ByteQueue, to: inout ByteQueue) -> Bool {
-    let count = min(from.count, to.space)
-    guard count > 0 else { return false }
-    to.append(from.bytes.extracting(0..<count))
-    from.consume(count)
-    return true
-  }
-
   private func moveBytes(of member: Member) -> Bool {
     switch member.upstream {
     case .none: return false
     case .hub(let link):
-      var moved = Self.move(&member.node.session.output, to: &link.session.input)
+      var moved = member.node.session.output.pour(into: &link.session.input)
       while core.process(link, now: now) {}
-      if Self.move(&link.session.output, to: &member.node.session.input) {
+      if link.session.output.pour(into: &member.node.session.input) {
         member.node.handle(.linkBytes, now: now)
         moved = true
       }
@@ -274,11 +265,11 @@ final class RelayScene {
       guard relay.isUp, relay.isReachable else { return false }
       let peer = relay.node.relay.peers[place]
       var moved = false
-      if Self.move(&member.node.session.output, to: &peer.session.input) {
+      if member.node.session.output.pour(into: &peer.session.input) {
         relay.node.handle(.peerBytes(place), now: now)
         moved = true
       }
-      if Self.move(&peer.session.output, to: &member.node.session.input) {
+      if peer.session.output.pour(into: &member.node.session.input) {
         member.node.handle(.linkBytes, now: now)
         moved = true
       }

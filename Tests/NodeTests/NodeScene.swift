@@ -206,11 +206,6 @@ final class NodeScene {
     }
   }
 
-  private static func move(_ count: Int, from: inout ByteQueue, to: inout ByteQueue) {
-    to.append(from.bytes.extracting(0..<count))
-    from.consume(count)
-  }
-
   private func moveBytes() -> Bool {
     guard let linked else { return false }
     let hub = hubs[linked]
@@ -220,8 +215,7 @@ final class NodeScene {
       moved = true
     }
     if !hub.session.output.isEmpty {
-      let count = min(hub.session.output.count, node.session.input.space)
-      Self.move(count, from: &hub.session.output, to: &node.session.input)
+      hub.session.output.pour(into: &node.session.input)
       node.handle(.linkBytes, now: now)
       moved = true
     }

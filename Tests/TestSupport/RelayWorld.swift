@@ -108,9 +108,9 @@ public final class RelayWorld {
       node.session.output.clear()
       return false
     }
-    let up = Self.move(&node.session.output, to: &hub.input)
+    let up = node.session.output.pour(into: &hub.input)
     if up { readHub() }
-    let down = Self.move(&hub.output, to: &node.session.input)
+    let down = hub.output.pour(into: &node.session.input)
     if down { node.handle(.linkBytes, now: now) }
     return up || down
   }
@@ -118,19 +118,11 @@ public final class RelayWorld {
   private func movePeer() -> Bool {
     guard let place else { return false }
     let peer = node.relay.peers[place]
-    let down = Self.move(&peer.session.output, to: &leaf.input)
+    let down = peer.session.output.pour(into: &leaf.input)
     if down { readLeaf() }
-    let up = Self.move(&leaf.output, to: &peer.session.input)
+    let up = leaf.output.pour(into: &peer.session.input)
     if up { node.handle(.peerBytes(place), now: now) }
     return up || down
-  }
-
-  private static func move(_ from: inout ByteQueue, to: inout ByteQueue) -> Bool {
-    let count = min(from.count, to.space)
-    guard count > 0 else { return false }
-    to.append(from.bytes.extracting(0..<count))
-    from.consume(count)
-    return true
   }
 
   private func readHub() {
