@@ -27,9 +27,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
-  case encode, decode, lookup, translate, dict, relay
+  case encode, decode, lookup, translate, dict, relay, post64
 
-  public static let count: UInt8 = 22
+  public static let count: UInt8 = 23
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -65,6 +65,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "translate"
     case .dict: "dict"
     case .relay: "relay"
+    case .post64: "post64"
     }
   }
 
@@ -74,6 +75,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .join: "TICKET"
     case .send: "NODid|HUB TEXT"
     case .post: "NODid|HUB SECONDS TEXT"
+    case .post64: "NODid|HUB SECONDS BASE64"
     case .inbox: "[after SEQ | ack SEQ|all]"
     case .watch: "[KIND... | off]"
     case .mode: "[DUTY on|off]..."
@@ -112,6 +114,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
     case .relay: "the relay's address and counters; a ticket that leads through it"
+    case .post64: "like post, of bytes in base64"
     }
   }
 
@@ -119,7 +122,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
-    case .send, .post, .inbox: .operate
+    case .send, .post, .post64, .inbox: .operate
     default: .read
     }
   }
@@ -139,7 +142,7 @@ public enum ControlVerb: UInt8, Sendable {
     switch self {
     case .join, .json: (1, 1)
     case .send: (2, 2)
-    case .post: (3, 3)
+    case .post, .post64: (3, 3)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     case .encode, .decode, .lookup, .dict: (1, 1)

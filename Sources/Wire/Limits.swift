@@ -132,6 +132,24 @@ public enum Limits {
   /// A client silent for this long gives up its place when another needs it.
   public static let controlIdleMs: UInt64 = 30_000
 
+  // MARK: Files (docs/control.md, "Files")
+
+  /// Bytes of the file in each part but the last. With the longest name a part fits a control line in base64.
+  public static let filePartBytes = 2_768
+  public static let fileNameBytes = 200
+  /// The longest file, and how many parts a map of them has bits for.
+  public static let fileBytes: UInt64 = 64 << 20
+  public static let fileParts = 24_576
+  /// Incomplete files in one directory; finished ones of which a repetition is recognised there.
+  public static let filesOpen = 16
+  public static let filesRemembered = 64
+  /// A file that is sent leaves the rest of the ring to messages: so many durable messages may wait, then it does.
+  public static let filePartsAhead = 512
+  /// Receipts that a sender waits for at once: the daemon remembers 64 messages that have none yet, of everybody.
+  public static let fileReceiptsAwaited = 32
+  /// How long a sender of files tries to reach a daemon that has gone away.
+  public static let fileReconnectMs: UInt64 = 60_000
+
   // MARK: Dictionary (docs/lexicon.md)
 
   /// A published file travels in blocks of this size; a page is the digests of so many of them.
@@ -200,6 +218,11 @@ public enum Limits {
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
     precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
     precondition(controlAdminClients < controlClients)
+    let partBytes = FilePart.headerBytes + fileNameBytes + filePartBytes
+    precondition(partBytes <= messageBytes)
+    precondition((4 * partBytes + 2) / 3 + 30 <= controlLineBytes, "a part in base64 fits a line with its verb")
+    precondition(UInt64(fileParts) * UInt64(filePartBytes) >= fileBytes && fileParts % 64 == 0)
+    precondition(UInt64(filePartsAhead) * UInt64(messageBytes) < UInt64(ringFileBytes) / 2, "messages find room")
     precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
