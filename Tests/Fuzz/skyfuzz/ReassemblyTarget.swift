@@ -36,7 +36,7 @@ extension FuzzTarget {
       for file in files { checkFile(file) }
     },
     seeds: {
-      let small = seedHead(5_000, "small.bin", 1)
+      let small = seedHead(3_000, "small.bin", 1)
       let empty = seedHead(0, "", 2)
       var map = FileAssembly(seedHead(Limits.fileBytes / 64, "map", 3), from: 7)
       map.mark(0)
@@ -45,9 +45,9 @@ extension FuzzTarget {
       map.append(to: &queue)
       var list = ByteQueue(capacity: FinishedFile.encodedBytes)
       FinishedFile.append(
-        [FinishedFile(source: 1, id: small.id, totalBytes: 5_000, name: InlineText("small.bin")!)], to: &list)
+        [FinishedFile(source: 1, id: small.id, totalBytes: 3_000, name: InlineText("small.bin")!)], to: &list)
       return [
-        Seed(name: "last", bytes: framed(0, seedPart(small, 1)) + framed(1, seedPart(small, 1))),
+        Seed(name: "whole", bytes: framed(0, seedPart(small, 1)) + framed(8, seedPart(small, 0))),
         Seed(name: "empty", bytes: framed(0, seedPart(empty, 0)) + framed(8, seedPart(empty, 0))),
         Seed(name: "map", bytes: framed(15, queue.array)),
         Seed(name: "list", bytes: framed(14, list.array)),
