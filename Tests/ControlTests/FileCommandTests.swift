@@ -167,7 +167,7 @@ import Wire
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path("out/.skynod")).isEmpty)
   }
 
-  @Test func followingShowsWhatComesUntilItIsStopped() throws {
+  @Test(.timeLimit(.minutes(1))) func followingShowsWhatComesUntilItIsStopped() throws {
     let bench = try SocketBench { $0.messages.append(.init(1, "NOD7", "there already")) }
     let sender = Thread {
       Thread.sleep(forTimeInterval: 1)

@@ -153,13 +153,19 @@ final class SampleNode: ControlHandler {
     guard ControlText.read(request.argument(1), into: &text) else { return reply.error(.badArgument) }
     guard text.count <= Limits.messageBytes else { return reply.error(.tooLong) }
     guard request.argument(0, is: "HUB") else { return reply.error(.unreachable) }
-    messages.append(Message(UInt64(messages.count + 1), "HUB", string(text.bytes)))
-    reply.field("sequence", UInt64(messages.count))
+    noteNumbers()
+    messages.append(Message(lastNumber + 1, "HUB", string(text.bytes)))
+    reply.field("sequence", lastNumber + 1)
   }
+
+  /// As in a node, numbers never begin again.
+  private var lastNumber: UInt64 = 0
+  private func noteNumbers() { lastNumber = max(lastNumber, messages.last?.sequence ?? 0) }
 
   private func inbox(_ request: borrowing ControlRequest, _ reply: inout ControlReply) {
     if request.argument(0, is: "ack") {
       let upTo = request.number(1) ?? .max
+      noteNumbers()
       messages.removeAll { $0.sequence <= upTo }
       return
     }
