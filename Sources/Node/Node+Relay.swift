@@ -137,7 +137,7 @@ extension Node {
   }
 
   private var hasRoomUp: Bool {
-    state != .online || session.output.space >= Session.recordBytes(body: Limits.frameBodyBytes)
+    state != .online || session.output.count <= Limits.relayQueueBytes
   }
 
   private func take(_ event: Session.Event, from place: Int, now: Instant) throws(ErrorCode) {

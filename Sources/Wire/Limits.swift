@@ -116,6 +116,10 @@ public enum Limits {
   public static let relayReserveBytes = 2_048
   /// Frames taken from one leaf before the others have their turn.
   public static let relayFramesPerTurn = 16
+  /// Leaves are not read on while more than this waits for the hub: what one pours in delays the others by no more.
+  public static let relayQueueBytes = 4_096
+  /// The kernel takes no more for a link while this much is unsent: queues are ours, where frames have turns.
+  public static let tcpUnsentBytes = 4_096
   public static let linkInputBytes = recordBytes
   public static let linkOutputBytes = 2 * recordBytes
 
@@ -225,6 +229,7 @@ public enum Limits {
     precondition(UInt64(filePartsAhead) * UInt64(messageBytes) < UInt64(ringFileBytes) / 2, "messages find room")
     precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
+    precondition(relayQueueBytes + recordBytes <= linkOutputBytes, "whatever a leaf's frame is, it has room")
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
     precondition(backoffFirstMs < backoffCapMs)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")

@@ -2,6 +2,7 @@ import Bounded
 import Foundation
 import Node
 import SkyCrypto
+import TestSupport
 import Testing
 import Wire
 
@@ -256,6 +257,23 @@ import Wire
     #expect(leaves.last!.linkErrors == [.connectFailed])
     for leaf in leaves.dropLast() { try scene.send("hello", from: leaf, to: relay.node.nodeId) }
     #expect(relay.texts.count == Limits.relayPeers)
+  }
+
+  @Test func aLeafThatFloodsFillsItsOwnQueueAndLosesNothing() {
+    let world = RelayWorld()
+    let header = FrameHeader(kind: .message, source: RelayWorld.leafId, destination: 1_000_777)
+    let text = InlineArray<256, UInt8>(repeating: 0x61)
+    var sent: UInt64 = 0
+    while world.send(fromHub: false, header, text.span.bytes) {
+      sent += 1
+      world.movePeer()
+      world.node.moveRelayed(now: world.now)
+      #expect(world.node.session.output.count <= Limits.relayQueueBytes + Session.recordBytes(body: 256))
+    }
+    #expect(sent > 100 && world.node.relay.counters.up < 20)
+    #expect(!world.node.isRelayDue)
+    world.settle()
+    #expect(world.node.relay.counters.up == sent && world.node.relay.counters.full == 0)
   }
 
   @Test func leavesAreSentAwayWhenTheDutyEnds() throws {

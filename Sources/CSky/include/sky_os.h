@@ -93,8 +93,9 @@ int sky_tcp_listen(const sky_address *address, int backlog);
 /// The next connection of a TCP or Unix listener, non-blocking; -EAGAIN when there is none. `peer`
 /// may be NULL; it is left zero for Unix sockets.
 int sky_accept(int fd, sky_address *peer);
-/// No delay, keep-alive after `idle_s`, and `user_timeout_ms` until unacknowledged data fails.
-int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms);
+/// No delay, keep-alive after `idle_s`, `user_timeout_ms` until unacknowledged data fails, and no more taken while
+/// `unsent_bytes` wait in the kernel (tcp(7), TCP_NOTSENT_LOWAT).
+int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms, int unsent_bytes);
 /// The local (`peer` false) or remote address of a TCP socket.
 int sky_socket_address(int fd, bool peer, sky_address *out);
 
