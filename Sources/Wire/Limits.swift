@@ -118,6 +118,8 @@ public enum Limits {
   public static let relayFramesPerTurn = 16
   /// Leaves are not read on while more than this waits for the hub: what one pours in delays the others by no more.
   public static let relayQueueBytes = 4_096
+  /// Without a descriptor for one more connection, a listener is left alone for so long.
+  public static let acceptPauseMs: UInt64 = 100
   /// The kernel takes no more for a link while this much is unsent: queues are ours, where frames have turns.
   public static let tcpUnsentBytes = 4_096
   public static let linkInputBytes = recordBytes

@@ -150,9 +150,9 @@ final class Daemon: ControlHandler {
   }
 
   private var nextDeadline: Instant {
-    let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
+    let own = min(node.nextDeadline, dictionaryDue, link.deadline, link.probeDeadline)
     if node.isRelayDue { return Clock.now }
-    return min(min(own, telling.watchdogDeadline), rings.deadline(now: Clock.now))
+    return min(own, telling.watchdogDeadline, rings.deadline(now: Clock.now), door?.deadline ?? .never)
   }
 
   private func serve(_ event: Event, now: Instant) {
