@@ -87,6 +87,7 @@ units() { # units ROOT
   wants "$root" timers.target skynod-errors.timer
   wants "$root" paths.target skynod-resolv.path
   ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+  mkdir -p "$root/etc/systemd/system.conf.d"
   cat > "$root/etc/systemd/system.conf.d/skynod.conf" <<CONF
 # The board's watchdog resets it when the kernel or PID 1 hangs; it also bounds a shutdown.
 [Manager]

@@ -182,7 +182,8 @@ public struct SlotState: Equatable, Sendable {
     try reader.zeros(Self.sumOffset - Self.fieldBytes)
   }
 
-  func append(to queue: inout ByteQueue) {
+  /// Appends the 512 bytes.
+  public func append(to queue: inout ByteQueue) {
     let start = queue.count
     queue.append(Self.magic)
     queue.append(bigEndian: sequence)

@@ -34,9 +34,9 @@ struct BundleKeygen: ParsableCommand {
     var seed = Secret<32>()
     seed.withMutableBytes { Entropy.fill($0) }
     do throws(ErrorCode) {
-      try seed.withBytes { (raw) -> Result<Void, ErrorCode> in
-        Result { () throws(ErrorCode) in try Files.write(file, raw.bytes) }
-      }.get()
+      var secret = ByteQueue(capacity: Limits.keyBytes)
+      seed.withBytes { _ = secret.append($0.bytes) }
+      try Files.write(file, secret.bytes)
       try Files.write(maker, Identity(seed: seed).publicKey.raw, mode: 0o644)
     } catch { throw HubError(error, "\(self.file) could not be written") }
     print("\(self.file): keep it safe and secret; \(self.file).pub goes into your images")
@@ -143,14 +143,7 @@ struct BundleShow: ParsableCommand {
 
   private func check(_ bytes: Data) throws -> BundleManifest {
     do throws(UpdateError) {
-      let head = bytes.prefix(Limits.updateSectorBytes)
-      let manifest = try head.withUnsafeBytes { raw throws(UpdateError) in
-        guard let key else { return try BundleManifest(decoding: raw.bytes) }
-        var maker = ByteQueue(capacity: Limits.keyBytes)
-        do throws(ErrorCode) { try Files.read(path(key), into: &maker) } catch { throw .noKey }
-        guard maker.count == Limits.keyBytes else { throw .noKey }
-        return try BundleManifest.verified(raw.bytes, key: Bytes32(copying: maker.bytes))
-      }
+      let manifest = try readManifest(bytes)
       guard bytes.count >= manifest.bundleBytes else { throw .truncated }
       guard bytes.count == manifest.bundleBytes else { throw .notABundle }
       let table = bytes[Limits.updateSectorBytes..<manifest.payloadOffset]
@@ -164,6 +157,17 @@ struct BundleShow: ParsableCommand {
       }
       return manifest
     } catch { throw HubError(.badArgument, "\(bundle): \(error.sentence)") }
+  }
+}
+
+extension BundleShow {
+  private func readManifest(_ bytes: Data) throws(UpdateError) -> BundleManifest {
+    let head = [UInt8](bytes.prefix(Limits.updateSectorBytes))
+    guard let key else { return try BundleManifest(decoding: head.span.bytes) }
+    var maker = ByteQueue(capacity: Limits.keyBytes)
+    do throws(ErrorCode) { try Files.read(path(key), into: &maker) } catch { throw .noKey }
+    guard maker.count == Limits.keyBytes else { throw .noKey }
+    return try BundleManifest.verified(head.span.bytes, key: Bytes32(copying: maker.bytes))
   }
 }
 
