@@ -17,6 +17,7 @@
 int sky_device_open(const char *path, bool writable) {
   int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -errno;
+  if (!writable) return fd;
   for (int try = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; try++) {
     int error = errno;
     if (error != EINTR && (error != EWOULDBLOCK || try == LOCK_TRIES)) {

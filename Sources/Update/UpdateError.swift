@@ -27,13 +27,15 @@ public enum UpdateError: UInt8, Error, Equatable, Sendable, CaseIterable {
   public var sentence: StaticString {
     switch self {
     case .notABundle: "this is no bundle, or a damaged one: fetch it again"
-    case .wrongKey: "the bundle is not signed by this image's maker: take one made with the key that the image was built with"
+    case .wrongKey:
+      "the bundle is not signed by this image's maker: take one made with the key that the image was built with"
     case .wrongBoard: "the bundle is for another board: 'skyhub bundle show' names it"
     case .downgrade: "the bundle is older than what this board has had already: take a newer one, or write an image"
     case .current: "this board has this release already"
     case .tooOld: "this board must have an earlier update first: 'skyhub bundle show' names the least release"
     case .tooLarge: "the bundle is larger than this board's slots: write a newer image to the card"
-    case .kernelFixed: "the bundle has another kernel, which this board cannot change to: write a newer image to the card"
+    case .kernelFixed:
+      "the bundle has another kernel, which this board cannot change to: write a newer image to the card"
     case .tampered: "a part of the bundle is not what was signed: fetch it again"
     case .truncated: "the bundle ends too early: fetch it again, what has been written is kept"
     case .onTrial: "this system is itself on trial: confirm it or roll it back first"

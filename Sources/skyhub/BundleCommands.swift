@@ -137,7 +137,8 @@ struct BundleShow: ParsableCommand {
       board: manifest.board.string, name: manifest.name.string, release: manifest.release, minimum: manifest.minimum,
       bytes: bytes.count, isSignatureChecked: key != nil)
     if output.json { return try printJson(shown) }
-    print("board      \(shown.board)\nname       \(shown.name)\nrelease    \(shown.release)\nminimum    \(shown.minimum)")
+    print(
+      "board      \(shown.board)\nname       \(shown.name)\nrelease    \(shown.release)\nminimum    \(shown.minimum)")
     print("bytes      \(shown.bytes)\nsignature  \(key == nil ? "not checked (--key)" : "good")")
   }
 

@@ -164,7 +164,8 @@ extension Options {
     try state.write(store)
     StandardStream.write(
       state.content == .trial
-        ? "the system before is tried at the next restart\n" : "the update is given up, the next restart takes the good system\n",
+        ? "the system before is tried at the next restart\n"
+        : "the update is given up, the next restart takes the good system\n",
       to: 1)
   }
 
@@ -202,12 +203,11 @@ extension Options {
   }
 
   private func format() throws(UpdateError) {
-    guard let name, release > 0, slotBytes > 0 else { throw .noState }
     let store = try openDisk(isWritable: true)
     let end = max(offsets[0], offsets[1]) + UInt64(slotBytes)
-    guard end <= store.bytes else { throw .tooLarge }
+    guard end <= store.bytes else { throw .ioFailed }
     var state = SlotState(
-      offsets: (offsets[0], offsets[1]), slotBytes: slotBytes, release: release, name: name,
+      offsets: (offsets[0], offsets[1]), slotBytes: slotBytes, release: release, name: name!,
       kernel: try kernelDigest(), isKernelFixed: isKernelFixed)
     try state.format(store)
   }

@@ -4,7 +4,7 @@ import Durable
 import Platform
 import Update
 
-/// A disk with slots, or a file that stands for one; this process alone has it.
+/// A disk with slots, or a file that stands for one; who writes has it alone.
 final class DiskStore: SlotStore {
   private let descriptor: Int32
   let bytes: UInt64

@@ -67,6 +67,9 @@ struct Options {
     guard options.wordCount == options.wordsWanted else {
       return usage("not as many words as belong to ", Word(argument: 1))
     }
+    guard options.command != .format || options.release > 0 && options.slotBytes > 0 && options.name != nil else {
+      return usage("--slot-a, --slot-b, --slot-bytes, --release and --name must follow ", Word(argument: 1))
+    }
     return .run(options)
   }
 

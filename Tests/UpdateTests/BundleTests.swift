@@ -32,7 +32,9 @@ import Wire
 
   @Test func aManifestOfAnotherLengthIsRefused() {
     let head = TestBundle(release: 7).head
-    for count in 0..<head.count { #expect(throws: UpdateError.notABundle) { try Self.verified([UInt8](head[..<count])) } }
+    for count in 0..<head.count {
+      #expect(throws: UpdateError.notABundle) { try Self.verified([UInt8](head[..<count])) }
+    }
     #expect(throws: UpdateError.notABundle) { try Self.verified(head + [0]) }
   }
 

@@ -76,7 +76,9 @@ import Wire
         }
         guard disk.store.writes == writes else { return "starts of the good system write" }
         // And the update goes through at the next attempt.
-        let next = PowerCutTests.bundles.first { $0.manifest.release > max(state.floor, state.slots[state.good].release) }
+        let next = PowerCutTests.bundles.first {
+          $0.manifest.release > max(state.floor, state.slots[state.good].release)
+        }
         guard let next else { return nil }
         try next.install(disk)
         guard try UpdateTests.start(disk) == 1 - state.good, disk.holds(next.payload, slot: 1 - state.good) else {

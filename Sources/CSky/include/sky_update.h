@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/// Opens what is there for this process alone, by the lock that udev respects too; waits for a few seconds while
-/// others have it. -EWOULDBLOCK when that was not enough.
+/// Opens what is there; for writing it is this process's alone, by the lock that udev respects too. Waits for a few
+/// seconds while others have it; -EWOULDBLOCK when that was not enough.
 int sky_device_open(const char *path, bool writable);
 /// In bytes, of a disk or a file.
 int64_t sky_device_size(int fd);
