@@ -48,28 +48,4 @@ public enum UpdateError: UInt8, Error, Equatable, Sendable, CaseIterable {
     case .inUse: "another skynod-update is at work on this disk: try again when it has ended"
     }
   }
-
-  /// A word for programs.
-  public var token: StaticString {
-    switch self {
-    case .notABundle: "not_a_bundle"
-    case .wrongKey: "wrong_key"
-    case .wrongBoard: "wrong_board"
-    case .downgrade: "downgrade"
-    case .current: "current"
-    case .tooOld: "too_old"
-    case .tooLarge: "too_large"
-    case .kernelFixed: "kernel_fixed"
-    case .tampered: "tampered"
-    case .truncated: "truncated"
-    case .onTrial: "on_trial"
-    case .nothingToRollBack: "nothing_to_roll_back"
-    case .notOnTrial: "not_on_trial"
-    case .noKey: "no_key"
-    case .noState: "no_state"
-    case .ioFailed: "io_failed"
-    case .notKept: "not_kept"
-    case .inUse: "in_use"
-    }
-  }
 }
