@@ -186,6 +186,21 @@ public enum Limits {
   /// The longest text that the control verb `encode` takes.
   public static let encodeTextBytes = 1_024
 
+  // MARK: Updates of the image (docs/updates.md)
+
+  /// What of a bundle is checked and written at once.
+  public static let bundleBlockBytes = 65_536
+  /// So the largest system in a slot is 512 MiB, and its table of digests 256 KiB.
+  public static let bundleBlocks = 8_192
+  /// Payloads are whole multiples of this: squashfs ends so.
+  public static let bundleStepBytes = 4_096
+  /// A manifest, and a copy of the slots' state.
+  public static let updateSectorBytes = 512
+  public static let boardNameBytes = 32
+  public static let releaseNameBytes = 48
+  /// Starts in which a new system has to prove itself.
+  public static let updateTries: UInt8 = 3
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -236,6 +251,7 @@ public enum Limits {
     precondition(backoffFirstMs < backoffCapMs)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
+    precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
     precondition(1 + (wordBatch + 1) * WordEntry.maximumBytes <= frameBodyBytes, "an answer fits a frame")
   }
 }
