@@ -150,9 +150,11 @@ final class Daemon: ControlHandler {
   }
 
   private var nextDeadline: Instant {
-    let own = min(node.nextDeadline, dictionaryDue, link.deadline, link.probeDeadline)
+    // In twos: `min` of more than three makes an array of them.
+    let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
     if node.isRelayDue { return Clock.now }
-    return min(own, telling.watchdogDeadline, rings.deadline(now: Clock.now), door?.deadline ?? .never)
+    let others = min(rings.deadline(now: Clock.now), door?.deadline ?? .never)
+    return min(min(own, telling.watchdogDeadline), others)
   }
 
   private func serve(_ event: Event, now: Instant) {
