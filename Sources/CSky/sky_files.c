@@ -186,17 +186,23 @@ int sky_file_temporary(const char *directory) {
   return fd;
 }
 
-int sky_directory_lock(const char *path) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return -errno;
+int sky_lock(int fd) {
   while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    int error = errno;
-    close(fd);
-    return -error;
+    if (errno != EINTR) return -errno;
   }
-  return fd;
+  return 0;
 }
+
+// The descriptor when this process has it alone; else it is closed.
+static int locked(int fd) {
+  if (fd < 0) return -errno;
+  int result = sky_lock(fd);
+  if (result == 0) return fd;
+  close(fd);
+  return result;
+}
+
+int sky_directory_lock(const char *path) { return locked(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
 
 int sky_file_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }
 
@@ -218,15 +224,7 @@ int sky_directory_make(const char *path, unsigned mode) {
 }
 
 int sky_lock_file(const char *path) {
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -errno;
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    int error = errno;
-    close(fd);
-    return -error;
-  }
-  return fd;
+  return locked(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 int sky_group_find(const char *name, uint32_t *gid) {

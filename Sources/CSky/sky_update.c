@@ -1,16 +1,17 @@
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
 #define _TIME_BITS 64
-#include "sky_update.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/reboot.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "sky_cli.h"
+#include "sky_os.h"
+#include "sky_update.h"
 
 #define LOCK_TRIES 50
 
@@ -18,16 +19,11 @@ int sky_device_open(const char *path, bool writable) {
   int fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -errno;
   if (!writable) return fd;
-  for (int try = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; try++) {
-    int error = errno;
-    if (error != EINTR && (error != EWOULDBLOCK || try == LOCK_TRIES)) {
-      close(fd);
-      return -error;
-    }
-    struct timespec pause = {.tv_nsec = 100000000};
-    nanosleep(&pause, NULL);
-  }
-  return fd;
+  int result;
+  for (int try = 0; (result = sky_lock(fd)) == -EWOULDBLOCK && try < LOCK_TRIES; try++) sky_cli_sleep_ms(100);
+  if (result == 0) return fd;
+  close(fd);
+  return result;
 }
 
 int64_t sky_device_size(int fd) {

@@ -153,6 +153,8 @@ bool sky_file_exists(const char *path);
 int sky_file_group(const char *path, uint32_t *gid);
 /// Makes one directory with `mode`. 0 also when it is there already.
 int sky_directory_make(const char *path, unsigned mode);
+/// Locks what is open for this process alone, until it is closed. -EWOULDBLOCK when another process has it.
+int sky_lock(int fd);
 /// Locks a directory, without a file in it; hold the descriptor. -EWOULDBLOCK when another process has it.
 int sky_directory_lock(const char *path);
 /// Opens and locks a file for this process alone; hold the descriptor. -EWOULDBLOCK when another
