@@ -155,18 +155,10 @@ final class InboxReader {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(hex.count / 2)
     for i in stride(from: 0, to: hex.count, by: 2) {
-      guard let high = digit(hex[i]), let low = digit(hex[i + 1]) else { return nil }
-      bytes.append(high << 4 | low)
+      guard let byte = hexByte(hex[i], hex[i + 1]) else { return nil }
+      bytes.append(byte)
     }
     return bytes
-  }
-
-  private static func digit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte - 0x30
-    case 0x61...0x66: byte - 0x61 + 10
-    default: nil
-    }
   }
 
   // MARK: Telling
