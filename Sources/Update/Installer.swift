@@ -57,13 +57,14 @@ public final class Installer<Store: SlotStore> {
     writtenBlocks += 1
   }
 
-  /// Syncs, reads back what is on the medium and makes it the system of the next start.
-  public func finish() throws(UpdateError) {
+  /// Syncs, reads back what is on the medium and makes it the system of the next start. `isBack` hears of each block.
+  public func finish(_ isBack: (Int) -> Void = { _ in }) throws(UpdateError) {
     precondition(writtenBlocks + keptBlocks == manifest.blockCount)
     guard store.sync() == 0 else { throw .ioFailed }
     store.forget()
     for block in 0..<manifest.blockCount {
       guard try holds(block) else { throw .notKept }
+      isBack(block)
     }
     state.activate()
     try state.write(store)

@@ -56,11 +56,15 @@ extension Options {
     var table = ByteQueue(capacity: manifest.tableBytes)
     try source.read(manifest.tableBytes, into: &table)
     let installer = try Installer(store, state, manifest, table: table)
+    let blocks = UInt64(manifest.blockCount)
+    var progress = ProgressLine()
+    defer { progress.hide() }
     // A file is looked through before a byte is written; of a stream each block is, before it is.
     if source.bytes != nil || !isWriting {
       for block in 0..<manifest.blockCount {
         try source.read(manifest.bytes(ofBlock: block).count, into: &queue)
         guard installer.matches(block, queue.bytes) else { throw .tampered }
+        progress.show("looking through block", UInt64(block), of: blocks)
       }
       source.rewind(to: manifest.payloadOffset)
     }
@@ -69,7 +73,13 @@ extension Options {
     text.append(", release ")
     text.append(manifest.release)
     if isWriting {
-      try install(installer, source, &queue)
+      try installer.begin()
+      for block in 0..<manifest.blockCount {
+        try source.read(manifest.bytes(ofBlock: block).count, into: &queue)
+        try installer.place(block, queue.bytes)
+        progress.show("writing block", UInt64(block), of: blocks)
+      }
+      try installer.finish { progress.show("reading back block", UInt64($0), of: blocks) }
       text.append(": in slot ")
       text.append(letter(installer.state.idle))
       text.append(", ")
@@ -80,18 +90,8 @@ extension Options {
     } else {
       text.append(": would be taken\n")
     }
+    progress.hide()
     StandardStream.write(text, to: 1)
-  }
-
-  private func install(_ installer: Installer<DiskStore>, _ source: BundleSource, _ queue: inout ByteQueue)
-    throws(UpdateError)
-  {
-    try installer.begin()
-    for block in 0..<installer.manifest.blockCount {
-      try source.read(installer.manifest.bytes(ofBlock: block).count, into: &queue)
-      try installer.place(block, queue.bytes)
-    }
-    try installer.finish()
   }
 
   // MARK: The slots

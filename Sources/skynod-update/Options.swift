@@ -33,42 +33,37 @@ struct Options {
 
   static func parse() -> Outcome {
     var options = Options()
-    guard sky_cli_argument_count() > 1 else { return usage("which command?", Word(argument: 1)) }
+    guard sky_cli_argument_count() > 1 else { return .exit(help.refuse("which command?")) }
     var index: Int32 = 1
     while index < sky_cli_argument_count() {
       let word = Word(argument: index)
       index += 1
-      if word.is("--help") || word.is("-h") {
-        StandardStream.write(help, to: 1)
-        return .exit(0)
-      } else if word.is("--version") {
-        StandardStream.write("skynod-update ", to: 1)
-        StandardStream.write(Version.text, to: 1)
-        StandardStream.write("\n", to: 1)
+      if help.answers(word) {
         return .exit(0)
       } else if word.is("--json") {
         options.isJson = true
       } else if word.is("--fixed-kernel") {
         options.isKernelFixed = true
       } else if word.isOption {
-        guard index < sky_cli_argument_count() else { return usage("a value must follow ", word) }
+        guard index < sky_cli_argument_count() else { return .exit(help.refuse("a value must follow ", word)) }
         let value = Word(argument: index)
         index += 1
-        guard let isRight = options.take(word, value) else { return usage("unknown option ", word) }
-        guard isRight else { return usage("a wrong value for ", word) }
+        guard let isRight = options.take(word, value) else { return .exit(help.refuse("unknown option ", word)) }
+        guard isRight else { return .exit(help.refuse("a wrong value for ", word)) }
       } else if index == 2 {
-        guard options.take(command: word) else { return usage("unknown command ", word) }
+        guard options.take(command: word) else { return .exit(help.refuse("unknown command ", word)) }
       } else {
-        guard options.wordCount < options.words.count else { return usage("what is ", word) }
+        guard options.wordCount < options.words.count else { return .exit(help.refuse("what is ", word)) }
         options.words[options.wordCount] = word
         options.wordCount += 1
       }
     }
     guard options.wordCount == options.wordsWanted else {
-      return usage("not as many words as belong to ", Word(argument: 1))
+      return .exit(help.refuse("not as many words as belong to ", Word(argument: 1)))
     }
     guard options.command != .format || options.release > 0 && options.slotBytes > 0 && options.name != nil else {
-      return usage("--slot-a, --slot-b, --slot-bytes, --release and --name must follow ", Word(argument: 1))
+      return .exit(
+        help.refuse("--slot-a, --slot-b, --slot-bytes, --release and --name must follow ", Word(argument: 1)))
     }
     return .run(options)
   }
@@ -141,17 +136,9 @@ struct Options {
     return true
   }
 
-  private static func usage(_ problem: StaticString, _ word: Word) -> Outcome {
-    var text = TextBuffer(capacity: 512)
-    text.append("skynod-update: ")
-    text.append(problem)
-    text.append(word.bytes)
-    text.append("; try skynod-update --help\n")
-    StandardStream.write(text, to: 2)
-    return .exit(Int32(ErrorCode.usage.number))
-  }
-
-  private static let help: StaticString = """
+  private static let help = CommandHelp(
+    "skynod-update",
+    """
     usage: skynod-update apply|check FILE|- [OPTION]...
            skynod-update status [--json] | rollback | confirm [OPTION]...
            skynod-update choose [OPTION]...
@@ -180,5 +167,5 @@ struct Options {
     Exit status: 0 done, 10 to 23 refused and nothing written, 30 to 33 the disk, 64 wrong usage; each with a
     sentence on standard error. See skynod-update(8).
 
-    """
+    """)
 }

@@ -13,7 +13,7 @@ final class FileSender {
 
   private let arguments: Arguments
   private let out: Console
-  private let progress = Console(fd: 2)
+  private var progress = ProgressLine()
   private let descriptor: Int32
   private let head: FileHead
   private var client: Client?
@@ -24,9 +24,7 @@ final class FileSender {
   /// Sent, and without a receipt yet; in order. Only with `--wait`.
   private var awaited: [(sequence: UInt64, part: UInt32)] = []
   private var refused: (part: UInt32, token: [UInt8])?
-  private let begunAt = sky_clock_ms()
   private var steppedAt = sky_clock_ms()
-  private var shownAt: UInt64 = 0
   private var message = ByteQueue(capacity: Limits.messageBytes)
   private var data = [UInt8](repeating: 0, count: Limits.filePartBytes)
 
@@ -70,7 +68,7 @@ final class FileSender {
       }
       showProgress()
     }
-    hideProgress()
+    progress.hide()
     guard try Self.hash(descriptor, head.totalBytes).span.bytes.elementsEqual(head.hash.span.bytes) else {
       throw Failure(.damaged, "the file has changed while it was sent, the receiver will throw it away; send it again")
     }
@@ -186,7 +184,7 @@ final class FileSender {
 
   /// With what is to be typed to go on.
   private func withHint(_ failure: Failure) -> Failure {
-    hideProgress()
+    progress.hide()
     let from = UInt64(awaited.first?.part ?? next) + 1
     var text = failure.text + bytes(of: "; ") + digits(from - 1) + bytes(of: " of ") + digits(UInt64(head.parts))
     text += bytes(of: " parts are on their way; to go on, repeat the command with --from ") + digits(from)
@@ -226,28 +224,17 @@ final class FileSender {
     out.write("\n")
   }
 
-  /// Only for people, and only when it takes longer than they wait for gladly.
   private func showProgress() {
-    let now = sky_clock_ms()
-    guard now - begunAt > 2_000, now - shownAt > 200, !arguments.isJson, sky_cli_is_terminal(2) else { return }
-    shownAt = now
-    progress.write("\r\u{1B}[Kpart ")
-    progress.write(UInt64(next))
-    progress.write(" of ")
-    progress.write(UInt64(head.parts))
-    if lostSince != nil {
-      progress.write(", waiting for the daemon")
-    } else if now - steppedAt > 1_000 {
-      progress.write(next < head.parts ? ", waiting for room" : ", waiting for receipts")
-    }
-    progress.flush()
-  }
-
-  private func hideProgress() {
-    guard shownAt > 0 else { return }
-    shownAt = 0
-    progress.write("\r\u{1B}[K")
-    progress.flush()
+    guard !arguments.isJson else { return }
+    let note: StaticString =
+      if lostSince != nil {
+        ", waiting for the daemon"
+      } else if sky_clock_ms() - steppedAt <= 1_000 {
+        ""
+      } else {
+        next < head.parts ? ", waiting for room" : ", waiting for receipts"
+      }
+    progress.show("part", UInt64(next), of: UInt64(head.parts), note)
   }
 
   // MARK: The file
