@@ -191,7 +191,7 @@ public final class Node {
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
-  public internal(set) var inbox: Inbox
+  public let inbox: Inbox
   /// Nil where there is no place for durable messages.
   public let stores: Stores?
   /// Nodes that are linked to this one; no places unless it is to relay.
@@ -213,7 +213,7 @@ public final class Node {
   var verifier = Secret<32>()
   var heartbeatSentAt = Instant.never
   var lastHeard = Instant(ms: 0)
-  var outbox = Outbox()
+  let outbox = Outbox()
   var owed = Ring<Owed, 64>()
   var awaited = Ring<Awaited, 64>()
   var messageSequence: UInt64 = 0
@@ -237,7 +237,7 @@ public final class Node {
   ) {
     self.stores = stores
     relay = Relay(places: relayPlaces)
-    inbox = Inbox(lastNumber: stores.map { $0.incoming.ring.nextSequence - 1 } ?? 0)
+    inbox = Inbox(lastNumber: stores.map { $0.incoming.nextSequence - 1 } ?? 0)
     identity = Identity(seed: seed)
     random = Drbg(seed: entropy)
     self.me = me

@@ -154,7 +154,7 @@ final class ControlCommands {
     reply.endRows()
   }
 
-  private func text(of entry: Inbox.Entry, _ inbox: borrowing Inbox, _ reply: inout ControlReply) {
+  private func text(of entry: Inbox.Entry, _ inbox: Inbox, _ reply: inout ControlReply) {
     let message = inbox.text(of: entry)
     if ControlText.isClean(message) { return reply.field("text", message) }
     if let part = FilePart(message) {
