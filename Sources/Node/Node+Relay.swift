@@ -71,6 +71,8 @@ extension Node {
         closePeer(place, .handshakeTimeout, now: now)
         continue
       }
+      peer.forgiveIfDue(now: now)
+      guard peer.endOfLink(silenceMs: silenceMs) <= now else { continue }
       closePeer(place, now >= peer.session.keyDeadline ? .keyExpired : .linkSilent, now: now)
     }
   }
@@ -101,7 +103,7 @@ extension Node {
     peer.hasMore = false
     while peer.phase != .free, peer.phase != .closing, peer.phase != .securing {
       // What is read must have a place to go: who sends more than the hub takes has to wait.
-      guard left > 0, !peer.isLinked || hasRoomUp, peer.session.output.space >= Limits.relayReserveBytes else {
+      guard left > 0, !peer.isLinked || canGoOn(peer), peer.session.output.space >= Limits.relayReserveBytes else {
         peer.hasMore = true
         return
       }
@@ -131,13 +133,16 @@ extension Node {
 
   /// Whether `moveRelayed` has something to do that waits for nobody.
   public var isRelayDue: Bool {
-    guard hasRoomUp else { return false }
-    for peer in relay.peers where peer.hasMore && peer.session.output.space >= Limits.relayReserveBytes { return true }
+    for peer in relay.peers where peer.hasMore && canGoOn(peer) {
+      if peer.session.output.space >= Limits.relayReserveBytes { return true }
+    }
     return false
   }
 
-  private var hasRoomUp: Bool {
-    state != .online || session.output.count <= Limits.relayQueueBytes
+  /// There is room towards the hub, and the leaf has not had its share of what is on its way.
+  private func canGoOn(_ peer: RelayPeer) -> Bool {
+    guard state == .online else { return true }
+    return session.output.count <= Limits.relayQueueBytes && !peer.hasItsShare
   }
 
   private func take(_ event: Session.Event, from place: Int, now: Instant) throws(ErrorCode) {
@@ -231,7 +236,11 @@ extension Node {
       failure = forwardUp(frame, from: place, now: now)
     }
     // What became of it the receiver says; here only that it cannot go on.
-    if let failure { sendReceipt(for: frame, failure, to: place, now: now) }
+    if let failure {
+      sendReceipt(for: frame, failure, to: place, now: now)
+    } else {
+      relay.peers[place].noteHandedOn(now: now)
+    }
   }
 
   private func takeFromLeaf(receipt frame: FrameHeader, _ place: Int, now: Instant) throws(ErrorCode) {
@@ -431,6 +440,7 @@ extension Node {
   private func forwardDown(_ frame: FrameHeader, from: borrowing Session, to place: Int, now: Instant) -> ErrorCode? {
     guard let onward = oneHopOn(frame) else { return .unreachable }
     let peer = relay.peers[place]
+    if frame.kind == .receipt { peer.noteAnswered(now: now) }
     guard peer.isLinked else { return .unreachable }
     guard peer.session.output.space >= Session.recordBytes(body: from.body.byteCount) + Limits.relayReserveBytes else {
       relay.counters.full += 1

@@ -118,6 +118,10 @@ public enum Limits {
   public static let relayFramesPerTurn = 16
   /// Leaves are not read on while more than this waits for the hub: what one pours in delays the others by no more.
   public static let relayQueueBytes = 4_096
+  /// Ordinary messages of one leaf that may be on their way, unanswered: what it pours in waits in its own link, not in
+  /// everybody's queue at the hub. Forgotten when so long none is answered for.
+  public static let relayUnanswered = 32
+  public static let relayUnansweredMs: UInt64 = 1_000
   /// Without a descriptor for one more connection, a listener is left alone for so long.
   public static let acceptPauseMs: UInt64 = 100
   /// The kernel takes no more for a link while this much is unsent: queues are ours, where frames have turns.

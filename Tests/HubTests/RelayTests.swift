@@ -272,8 +272,28 @@ import Wire
     }
     #expect(sent > 100 && world.node.relay.counters.up < 20)
     #expect(!world.node.isRelayDue)
+    // Only so many are on their way at a time, and one more for each that is answered for.
+    let share = UInt64(Limits.relayUnanswered)
     world.settle()
-    #expect(world.node.relay.counters.up == sent && world.node.relay.counters.full == 0)
+    #expect(world.node.relay.counters.up == share && !world.node.isRelayDue)
+    var receipt = ByteQueue(capacity: 16)
+    _ = Receipt(sequence: 1, failure: nil).append(to: &receipt)
+    for _ in 0..<5 {
+      world.send(
+        fromHub: true, FrameHeader(kind: .receipt, source: 1_000_777, destination: RelayWorld.leafId), receipt.bytes)
+    }
+    world.settle()
+    #expect(world.node.relay.counters.up == share + 5 && !world.node.isRelayDue)
+    // Receipts that got lost hold nobody up for long.
+    while world.node.relay.counters.up < sent {
+      let before = world.node.relay.counters.up
+      #expect(world.node.nextDeadline <= world.now + Limits.relayUnansweredMs)
+      world.now = world.now + Limits.relayUnansweredMs
+      world.node.handle(.tick, now: world.now)
+      world.settle()
+      #expect(world.node.relay.counters.up == min(sent, before + share))
+    }
+    #expect(world.node.relay.counters.full == 0)
   }
 
   @Test func leavesAreSentAwayWhenTheDutyEnds() throws {
