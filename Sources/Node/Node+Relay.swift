@@ -11,13 +11,14 @@ extension Node {
 
   /// A place for a connection that was accepted; nil: close it. TLS is the caller's business, then `peerUp`.
   public func openPeer(now: Instant) -> Int? {
-    guard activeDuties.contains(.relay), state != .draining, state != .stopped, let place = relay.freePlace() else {
-      return nil
-    }
+    guard activeDuties.contains(.relay), hasWayUp, let place = relay.freePlace() else { return nil }
     relay.references += 1
     relay.peers[place].open(reference: relay.references, now: now)
     return place
   }
+
+  /// Without a way to a hub nobody can be let in; those who look for a way had better find this one closed.
+  private var hasWayUp: Bool { state == .online && !isCutOff }
 
   func peerSecured(_ place: Int, exporter: Bytes32, entropy: Bytes32) {
     let peer = relay.peers[place]
@@ -217,7 +218,7 @@ extension Node {
   private func acknowledgeBeat(_ frame: FrameHeader, _ place: Int, now: Instant) throws(ErrorCode) {
     let peer = relay.peers[place]
     scratch.clear()
-    scratch.append(bigEndian: wallTimeMs(now: now))
+    HeartbeatAck(wallTimeMs: wallTimeMs(now: now), isCutOff: !hasWayUp).append(to: &scratch)
     try peer.session.send(
       FrameHeader(kind: .heartbeatAck, destination: peer.id, sequence: frame.sequence), bodyOf: scratch, now: now)
   }

@@ -227,6 +227,10 @@ public final class Node {
   var challenged: RouteChallenge?
   /// The way to the hub is a new one since the last CONFIGURE.
   var isWayNew = false
+  /// The relay that this node is linked to says that it has no way to a hub.
+  public internal(set) var isCutOff = false
+  /// Which hub is looked at next, to see whether it answers.
+  var probeIndex = 0
   /// What the hub asks for; the owner may ask for less.
   var hubRekeyAfterMs = Limits.rekeyAfterMs
 
@@ -287,7 +291,7 @@ public final class Node {
     case .persist: return .persist
     case .disconnect: return .disconnect
     case .connect: return .connect(hubIndex)
-    case .probe: return .probe(0)
+    case .probe: return .probe(probeIndex)
     case .sampleVitals: return .sampleVitals
     default: return .stop
     }
@@ -361,7 +365,7 @@ public final class Node {
       if state == .offline { retrySoon(now: now) }
       if state == .online {
         timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
-        watchForPreferredHub(now: now)
+        watchForBetterHub(now: now)
       }
     } else if state != .draining, state != .stopped {
       hubIndex = 0
@@ -415,6 +419,7 @@ public final class Node {
     }
     hubs = list
     if hubIndex >= hubs.count { hubIndex = 0 }
+    if probeIndex >= hubs.count { probeIndex = 0 }
   }
 
   /// A configured hub gets the id it told, and its key when the configuration names none.

@@ -122,6 +122,8 @@ public enum Limits {
   /// everybody's queue at the hub. Forgotten when so long none is answered for.
   public static let relayUnanswered = 32
   public static let relayUnansweredMs: UInt64 = 1_000
+  /// How often a leaf whose relay has no way to a hub looks whether another of its hubs answers.
+  public static let cutOffMs: UInt64 = 60_000
   /// Without a descriptor for one more connection, a listener is left alone for so long.
   public static let acceptPauseMs: UInt64 = 100
   /// The kernel takes no more for a link while this much is unsent: queues are ours, where frames have turns.

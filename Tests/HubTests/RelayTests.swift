@@ -111,6 +111,32 @@ import Wire
     #expect(far.texts == ["the other way"] && leaf.texts == ["and back"])
   }
 
+  @Test func aLeafLeavesARelayWhoseHubStaysAway() throws {
+    let scene = try RelayScene()
+    let first = try scene.member("first", relays: true)
+    let second = try scene.member("second", relays: true)
+    let middle = try scene.member("middle", behind: [first], relays: true)
+    // One with another way, behind a chain; one with none, and its neighbour.
+    let leaf = try scene.member("leaf", behind: [middle, second])
+    let stuck = try scene.member("stuck", behind: [middle])
+    scene.start(first, second, middle, leaf, stuck)
+    first.reachesHub = false
+    scene.cutUpstream(of: first)
+    scene.pass(Limits.heartbeatDefaultMs * 3)
+    #expect(leaf.node.isCutOff && stuck.node.isCutOff && leaf.node.state == .online)
+    try scene.send("still here", from: leaf, to: stuck.node.nodeId)
+    #expect(stuck.texts == ["still here"])
+    // Each other hub that it knows has its turn.
+    scene.pass(Limits.cutOffMs * UInt64(leaf.node.hubs.count))
+    #expect(scene.core.live.place(of: leaf.node.nodeId)?.relay == second.node.nodeId)
+    #expect(leaf.linkErrors.isEmpty && !leaf.node.isCutOff)
+    #expect(stuck.linkErrors.isEmpty && stuck.node.state == .online && stuck.node.isCutOff)
+    first.reachesHub = true
+    scene.pass(Limits.backoffCapMs + 60_000)
+    #expect(first.node.state == .online && !stuck.node.isCutOff)
+    #expect(scene.core.live.place(of: stuck.node.nodeId)?.relay == middle.node.nodeId)
+  }
+
   @Test func relaysStandBehindRelays() throws {
     let scene = try RelayScene()
     let top = try scene.member("top", relays: true)
