@@ -94,13 +94,13 @@ var targets: [Target] = [
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "CKernels", cSettings: kernelSettings),
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
-  .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
+  .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto", "Update"], swiftSettings: board),
   .target(name: "Update", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Node", "Platform",
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node", "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
@@ -143,7 +143,7 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Node", "Platform",
+        "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),
@@ -159,7 +159,7 @@ if !embedded && fuzzer == nil {
       name: "HubTests",
       dependencies: [
         "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto", "Node",
-        "Platform",
+        "Platform", "Update",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -202,7 +202,7 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "TestSupport", "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky",
+        "TestSupport", "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", "Update",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),

@@ -82,7 +82,7 @@ units() { # units ROOT
   rm -f "$root"/etc/systemd/system/getty.target.wants/*
   wants "$root" multi-user.target systemd-networkd.service skynod.service skynod-console.service skynod-configure.service skynod-errors-last.service \
     skynod-update-confirm.service
-  wants "$root" sockets.target systemd-networkd.socket skynod.socket
+  wants "$root" sockets.target systemd-networkd.socket skynod.socket skynod-update.socket
   wants "$root" sysinit.target systemd-timesyncd.service skynod-data.service
   wants "$root" timers.target skynod-errors.timer
   wants "$root" paths.target skynod-resolv.path
@@ -170,6 +170,7 @@ make_root() { # make_root ROOT: all but the kernel's modules
     [ -e "$root/usr/bin/$applet" ] || [ -e "$root/usr/sbin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
   done
   install -m 755 "out/$arch/skynod-update" "$root/usr/sbin/skynod-update"
+  install -m 644 systemd/skynod-update.socket systemd/skynod-update@.service "$root/usr/lib/systemd/system/"
   echo "$board" > "$root/usr/lib/skynod/board"
   [ -z "$update_key" ] || install -m 644 "$update_key" "$root/usr/lib/skynod/update.key"
   mkdir -p "$root"/{data,proc,sys,dev,run,tmp,var,root,etc/modules-load.d}

@@ -74,6 +74,8 @@ public struct HubStatus: Codable, Equatable, Sendable {
   /// Questions for words, and pieces of the dictionary, that were answered.
   public var wordsAnswered: UInt64 = 0
   public var dictionaryPieces: UInt64 = 0
+  /// Pieces of bundles that were sent.
+  public var bundlePieces: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0
   public var bytesIn: UInt64 = 0

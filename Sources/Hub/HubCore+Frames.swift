@@ -16,6 +16,8 @@ extension HubCore {
     case .receipt: takeReceipt(frame, from: link, id, now: now)
     case .wordQuery: answerWords(link, id, now: now)
     case .dictionaryRequest: sendPiece(link, id, now: now)
+    case .system: takeSystem(link, id, now: now)
+    case .bundleRequest: sendBundlePiece(link, id, now: now)
     case .admit: admit(frame, over: link, id, now: now)
     case .attach: attach(frame, over: link, id, now: now)
     case .detach: detach(over: link, id, now: now)
@@ -105,7 +107,7 @@ extension HubCore {
   }
 
   /// Without room for the answer there is none: the node asks again.
-  private func answer(
+  func answer(
     _ link: HubLink, _ kind: FrameKind, _ id: UInt32, now: Instant,
     _ build: (RawSpan, inout ByteQueue) throws(ErrorCode) -> Void
   ) {

@@ -2,6 +2,7 @@ import Bounded
 import Foundation
 import Node
 import SkyCrypto
+import Update
 import Wire
 
 /// The hub without its sockets: sessions, admission, clone policy, routing, deadlines.
@@ -39,6 +40,7 @@ public final class HubCore {
   let registry: Registry
   let log: HubLog
   let dictionary: HubDictionary
+  let bundles: HubBundles
   let identity: Identity
   private let hubs: HubList
   let wallClockMs: () -> UInt64
@@ -59,6 +61,14 @@ public final class HubCore {
   var spoolDue = Instant.never
   /// For every node that is online.
   var deliveries: [UInt32: Delivery] = [:]
+  /// What nodes said of their boards' systems, what of that is not written down, and when they were last told.
+  var systems: [UInt32: SystemReport] = [:]
+  var unsavedSystems: [UInt32: SystemReport] = [:]
+  var offeredAt: [UInt32: Int64] = [:]
+  /// Since when nodes are on their links; what is left of those that are not means nothing.
+  var arrivedAt: [UInt32: Instant] = [:]
+  var rollouts: [String: Rollout] = [:]
+  var updatesDue = Instant.never
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -71,13 +81,15 @@ public final class HubCore {
   /// - Parameter wallClockMs: milliseconds since 1970.
   public init(
     configuration: HubConfiguration, registry: Registry, identity: consuming Identity, pin: Bytes32,
-    dictionary: HubDictionary = HubDictionary(), seed: borrowing Secret<32>, log: HubLog,
+    dictionary: HubDictionary = HubDictionary(), bundles: HubBundles = HubBundles(), seed: borrowing Secret<32>,
+    log: HubLog,
     wallClockMs: @escaping () -> UInt64
   ) {
     self.configuration = configuration
     self.registry = registry
     self.log = log
     self.dictionary = dictionary
+    self.bundles = bundles
     var hubs = HubList()
     let place = configuration.advertise
     hubs.append(
@@ -376,6 +388,7 @@ public final class HubCore {
     sightings.joined(id, agent: agent, fingerprint: fingerprint, at: wallSeconds)
     scheduleSightings(now: now)
     deliveries[id] = Delivery()
+    arrivedAt[id] = now
   }
 
   private func configure(_ link: HubLink, now: Instant) {
@@ -396,8 +409,9 @@ public final class HubCore {
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
+    if now >= updatesDue { runUpdates(now: now) }
     expireSends(now: now)
-    nextDeadline = min(sightingsDue, min(keptDue, spoolDue))
+    nextDeadline = min(min(sightingsDue, updatesDue), min(keptDue, spoolDue))
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -456,6 +470,7 @@ public final class HubCore {
       closed += 1
     }
     try reloadDictionary(now: now)
+    try reloadUpdates(now: now)
     return closed
   }
 
@@ -485,9 +500,10 @@ public final class HubCore {
     flushSightings(now: now)
     flushKept(now: now)
     flushSpool(now: now)
+    runUpdates(now: now)
   }
 
-  private func note(_ body: () throws(HubError) -> Void) {
+  func note(_ body: () throws(HubError) -> Void) {
     do throws(HubError) { try body() } catch { log.line(.error, error.description) }
   }
 }

@@ -31,9 +31,11 @@ public enum HubService {
     seed.withMutableBytes { fillRandom($0) }
     let core = HubCore(
       configuration: configuration, registry: registry, identity: keys.takeIdentity(), pin: pin,
-      dictionary: try HubDictionary(in: directory, wordsPath: configuration.dictionaryPath), seed: seed, log: log
+      dictionary: try HubDictionary(in: directory, wordsPath: configuration.dictionaryPath),
+      bundles: try HubBundles(in: directory, registry), seed: seed, log: log
     ) { UInt64(max(0, Clock.wallMs)) }
     seed.wipe()
+    try core.loadUpdates()
     let notifier = ServiceNotifier()
     let server = try HubServer(core: core, listener: listener, directory: directory, log: log, notify: notifier.tell) {
       () throws(HubError) in try HubKeys(in: directory).tlsContext(expecting: pin)

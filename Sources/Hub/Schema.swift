@@ -9,6 +9,7 @@ enum Schema {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1 nodes, tokens, events, inbox, settings", migrate: first)
     migrator.registerMigration("2 spool, streams", migrate: second)
+    migrator.registerMigration("3 bundles, rollouts, systems", migrate: third)
     return migrator
   }
 
@@ -56,6 +57,23 @@ enum Schema {
           body BLOB NOT NULL
         ) STRICT;
         CREATE TABLE settings (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        """)
+  }
+
+  /// Published bundles, their roll-outs (JSON: read whole, changed whole), and what boards said of their systems.
+  private static func third(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE bundles (
+          board TEXT PRIMARY KEY NOT NULL,
+          maker BLOB NOT NULL CHECK (length(maker) = \(Limits.keyBytes)),
+          release INTEGER NOT NULL,
+          name TEXT NOT NULL,
+          digest BLOB NOT NULL CHECK (length(digest) = \(Limits.hashBytes)),
+          published_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE rollouts (board TEXT PRIMARY KEY NOT NULL, state BLOB NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE systems (node INTEGER PRIMARY KEY, at INTEGER NOT NULL, report BLOB NOT NULL) STRICT;
         """)
   }
 

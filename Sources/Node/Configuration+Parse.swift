@@ -62,6 +62,8 @@ extension Configuration {
       relayAddress = place
       return true
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
+    case .updates: return Self.assign(&updates, ConfigurationValue.updatePolicy(value))
+    case .updateSocket: return Self.assign(&updateSocket, ConfigurationValue.path(value))
     }
   }
 
@@ -76,7 +78,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<21, Int>(repeating: 0)
+  private var lines = InlineArray<23, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -199,7 +201,7 @@ private struct ConfigurationParser {
     switch key {
     case .hub: .hubAddress
     case .authorityFile, .stateDirectory, .dictionaryFile: .path
-    case .controlSocket: .socketPath
+    case .controlSocket, .updateSocket: .socketPath
     case .ticket: .ticket
     case .operateGroup: .group
     case .duties: .duties
@@ -210,6 +212,7 @@ private struct ConfigurationParser {
     case .logLevel: .logLevel
     case .relayListen: .listenAddress
     case .relayAddress: .hubAddress
+    case .updates: .updates
     }
   }
 }

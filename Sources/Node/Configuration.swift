@@ -1,4 +1,5 @@
 import Bounded
+import Update
 import Wire
 
 /// What `/etc/skynod/skynod.conf` says, as one fixed-size value: no heap, no reference to the file.
@@ -31,6 +32,9 @@ public struct Configuration: Sendable {
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
   public internal(set) var memory = Threshold(switchOff: 32 << 20, critical: 12 << 20, hysteresis: 4 << 20)
   public internal(set) var logLevel = LogLevel.info
+  public internal(set) var updates = UpdatePolicy.ask
+  /// Where the updater of an image listens.
+  public internal(set) var updateSocket = SocketPathText("/run/skynod-update.sock")!
 
   public typealias PathText = InlineText<255>
   /// `sun_path` of a Unix socket holds 108 bytes with its terminator.
@@ -95,9 +99,11 @@ extension Configuration {
     case dictionaryFile
     case relayListen
     case relayAddress
+    case updates
+    case updateSocket
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 21
+    static let count = 23
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -123,13 +129,15 @@ extension Configuration {
       case .dictionaryFile: "dictionary"
       case .relayListen: "relay_listen"
       case .relayAddress: "relay_address"
+      case .updates: "updates"
+      case .updateSocket: "update_socket"
       }
     }
 
     /// True for keys that are read at start only; a reload leaves them as they were.
     public var needsRestart: Bool {
       switch self {
-      case .stateDirectory, .controlSocket, .relayListen, .relayAddress: true
+      case .stateDirectory, .controlSocket, .relayListen, .relayAddress, .updateSocket: true
       default: false
       }
     }
@@ -148,6 +156,7 @@ extension Configuration {
     if controlSocket != running.controlSocket { return .controlSocket }
     if relayListen != running.relayListen { return .relayListen }
     if relayAddress != running.relayAddress { return .relayAddress }
+    if updateSocket != running.updateSocket { return .updateSocket }
     return nil
   }
 
@@ -157,6 +166,7 @@ extension Configuration {
     controlSocket = running.controlSocket
     relayListen = running.relayListen
     relayAddress = running.relayAddress
+    updateSocket = running.updateSocket
   }
 
   /// A place as the file writes it: `HOST:PORT`, with brackets around an IPv6 address.

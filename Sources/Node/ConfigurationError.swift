@@ -85,6 +85,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     case size
     case memoryOrder
     case logLevel
+    case updates
     case listenAddress
 
     /// What was expected, for people. The figures are those of `Limits`; a test compares them.
@@ -120,6 +121,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
       case .memoryOrder: "memory_critical must not be above memory_low"
       case .listenAddress: "expected ADDRESS:PORT, a literal address and a port from 1 to 65535"
       case .logLevel: "expected error, warning, info or debug"
+      case .updates: "expected off, ask or auto"
       }
     }
   }

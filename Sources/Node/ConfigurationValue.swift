@@ -1,4 +1,5 @@
 import Bounded
+import Update
 import Wire
 
 /// The rules of single values. Each takes a value without surrounding blanks and returns nil when it
@@ -170,6 +171,13 @@ enum ConfigurationValue {
     if text.elementsEqual("warning") { return .warning }
     if text.elementsEqual("info") { return .info }
     if text.elementsEqual("debug") { return .debug }
+    return nil
+  }
+
+  static func updatePolicy(_ text: RawSpan) -> UpdatePolicy? {
+    if text.elementsEqual("off") { return .off }
+    if text.elementsEqual("ask") { return .ask }
+    if text.elementsEqual("auto") { return .auto }
     return nil
   }
 

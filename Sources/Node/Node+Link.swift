@@ -50,6 +50,7 @@ extension Node {
     isWayNew = false
     isCutOff = false
     dictionaryLinkEnded()
+    systemLinkEnded()
   }
 
   func secure(exporter: Bytes32, entropy: Bytes32, now: Instant) {

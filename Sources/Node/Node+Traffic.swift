@@ -27,8 +27,10 @@ extension Node {
     case .detach: try takeDetach(now: now)
     case .wordAnswer: try takeWordAnswer(now: now)
     case .dictionaryPiece: try takeDictionaryPiece(now: now)
-    case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .admit, .attach,
-      .routeChallenge, .routeProof:
+    case .bundleOffer: try takeBundleOffer(now: now)
+    case .bundlePiece: try takeBundlePiece(now: now)
+    case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
+      .bundleRequest, .admit, .attach, .routeChallenge, .routeProof:
       counters.ignored += 1
     }
   }

@@ -1,6 +1,7 @@
 import Bounded
 import Durable
 import SkyCrypto
+import Update
 import Wire
 
 /// What the owner of a board decides; replaced as a whole on reload.
@@ -10,6 +11,7 @@ public struct NodeSettings: Sendable {
   public var duties: Duties = [.heartbeat, .relay]
   public var thresholds = DutyThresholds()
   public var rekeyAfterMs: UInt64 = Limits.rekeyAfterMs
+  public var updates = UpdatePolicy.ask
   public var ticket: Ticket?
 
   public init() {}
@@ -20,6 +22,7 @@ public struct NodeSettings: Sendable {
     duties = configuration.duties
     thresholds = DutyThresholds(configuration)
     rekeyAfterMs = configuration.rekeyIntervalMs
+    updates = configuration.updates
     if !configuration.ticket.isEmpty { ticket = try Ticket(parsing: configuration.ticket.bytes) }
   }
 }
@@ -131,6 +134,8 @@ public final class Node {
     case leafLeft(UInt32, ErrorCode)
     /// An update of the dictionary has ended.
     case dictionary(DictionaryUpdate.Outcome)
+    /// An update of the system has ended.
+    case system(SystemUpdate.Outcome)
   }
 
   public enum ClockSource: UInt8, Sendable {
@@ -188,6 +193,7 @@ public final class Node {
   public internal(set) var hubDictionaryGeneration: UInt32 = 0
   public let words = WordDesk()
   public let update = DictionaryUpdate()
+  public let system = SystemUpdate()
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
@@ -223,6 +229,12 @@ public final class Node {
   var updateRetryAt = Instant(ms: 0)
   var pieceAskedAt = Instant(ms: 0)
   var nextPieceAt = Instant(ms: 0)
+  /// When the updater is asked what the board runs, when the hub is told, when a decision is carried out.
+  var systemLookAt = Instant(ms: 0)
+  var systemReportAt = Instant(ms: 0)
+  var systemRetryAt = Instant(ms: 0)
+  var bundleAskedAt = Instant(ms: 0)
+  var nextBundleRequestAt = Instant(ms: 0)
   /// Behind a relay: what it last asked this node to sign.
   var challenged: RouteChallenge?
   /// The way to the hub is a new one since the last CONFIGURE.
@@ -277,6 +289,7 @@ public final class Node {
       while let timer = timers.popDue(now: now) { fire(timer, now: now) }
       expirePeers(now: now)
       runDictionary(now: now)
+      runSystem(now: now)
     }
   }
 
@@ -301,7 +314,7 @@ public final class Node {
   public func nextNotice() -> Notice? { notices.popFirst() }
 
   /// When `handle(.tick)` is due.
-  public var nextDeadline: Instant { min(timers.next, min(dictionaryDeadline, relayDeadline)) }
+  public var nextDeadline: Instant { min(min(timers.next, systemDeadline), min(dictionaryDeadline, relayDeadline)) }
 
   /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.
   public var activeDuties: Duties { settings.duties.intersection(allowedDuties).subtracting(policy.held) }
@@ -347,6 +360,7 @@ public final class Node {
   /// again does so at once: somebody may have mended what stood in the way.
   public func reload(_ settings: NodeSettings, now: Instant) {
     let before = hub
+    if settings.updates != self.settings.updates { systemReportAt = now }
     let isNewTicket = settings.ticket != nil && settings.ticket != self.settings.ticket
     self.settings = settings
     policy.thresholds = settings.thresholds

@@ -241,8 +241,8 @@ public struct Session: ~Copyable {
       phase = .failed
       return .closed(code)
     case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .stored, .wordQuery, .wordAnswer,
-      .dictionaryRequest, .dictionaryPiece, .admit, .admitted, .routeChallenge, .routeProof, .attach, .attached,
-      .detach:
+      .dictionaryRequest, .dictionaryPiece, .system, .bundleOffer, .bundleRequest, .bundlePiece, .admit, .admitted,
+      .routeChallenge, .routeProof, .attach, .attached, .detach:
       return .frame(frame)
     }
   }

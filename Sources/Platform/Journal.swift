@@ -6,7 +6,8 @@ import Wire
 /// 128-bit number in hex; systemd/skynod.catalog explains each.
 public enum JournalMessage: Sendable, CaseIterable {
   case started, ready, joined, online, offline, refused, rekeyed, reloaded, draining, stopped, dutiesChanged
-  case clockFromHub, configurationError, stateNotWritten, internalTrouble, dictionaryUpdated
+  case clockFromHub, configurationError, stateNotWritten, internalTrouble, systemReady, systemNotUpdated,
+    dictionaryUpdated
   case dictionaryNotUpdated, leafJoined, leafLeft
 
   public var id: StaticString {
@@ -26,6 +27,8 @@ public enum JournalMessage: Sendable, CaseIterable {
     case .configurationError: "7f3a0c51d2e84b6f9a1c5e70b8d24f0d"
     case .stateNotWritten: "7f3a0c51d2e84b6f9a1c5e70b8d24f0e"
     case .internalTrouble: "7f3a0c51d2e84b6f9a1c5e70b8d24f0f"
+    case .systemReady: "4c0f6e1d9b7a4b53a28e3d61f0c97b25"
+    case .systemNotUpdated: "b81d27f4e6354c0f9d12a7c85e3f6a40"
     case .dictionaryUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f18"
     case .dictionaryNotUpdated: "7f3a0c51d2e84b6f9a1c5e70b8d24f19"
     case .leafJoined: "7f3a0c51d2e84b6f9a1c5e70b8d24f1a"

@@ -5,7 +5,7 @@ import Wire
 
 /// Puts a bundle's payload into the slot that is not in use.
 ///
-/// In this order: `begin`, then each block once by `place`, then `finish`. A block is compared with its digest before it is
+/// In this order: `begin`, then each block once by `place`, or by `keeps` when that is true, then `finish`. A block is compared with its digest before it is
 /// written, and what is on the medium already is not written again: an update that was cut off goes on where it
 /// stopped, without any notes. `finish` reads everything back before the slot can be started.
 ///
@@ -57,6 +57,21 @@ public final class Installer<Store: SlotStore> {
     writtenBlocks += 1
   }
 
+  /// True when the next block's bytes are in the slot already, or could be taken from the same place of the system in
+  /// use: it need not be placed.
+  public func keeps(_ block: Int) throws(UpdateError) -> Bool {
+    if try holds(block) {
+      keptBlocks += 1
+      return true
+    }
+    guard try holds(block, slot: state.good) else { return false }
+    guard found.withBytes({ $0.withUnsafeBytes { [store] in store.write(at: offset(block), $0) } }) == 0 else {
+      throw .ioFailed
+    }
+    writtenBlocks += 1
+    return true
+  }
+
   /// Syncs, reads back what is on the medium and makes it the system of the next start. `isBack` hears of each block.
   public func finish(_ isBack: (Int) -> Void = { _ in }) throws(UpdateError) {
     precondition(writtenBlocks + keptBlocks == manifest.blockCount)
@@ -70,13 +85,18 @@ public final class Installer<Store: SlotStore> {
     try state.write(store)
   }
 
-  private func offset(_ block: Int) -> UInt64 {
-    state.slots[state.idle].offset + UInt64(manifest.bytes(ofBlock: block).lowerBound)
+  private func offset(_ block: Int) -> UInt64 { offset(block, slot: state.idle) }
+
+  private func offset(_ block: Int, slot: Int) -> UInt64 {
+    state.slots[slot].offset + UInt64(manifest.bytes(ofBlock: block).lowerBound)
   }
 
-  private func holds(_ block: Int) throws(UpdateError) -> Bool {
+  private func holds(_ block: Int) throws(UpdateError) -> Bool { try holds(block, slot: state.idle) }
+
+  /// Leaves the block's bytes in `found`.
+  private func holds(_ block: Int, slot: Int) throws(UpdateError) -> Bool {
     found.consume(found.count)
-    let (from, count) = (offset(block), manifest.bytes(ofBlock: block).count)
+    let (from, count) = (offset(block, slot: slot), manifest.bytes(ofBlock: block).count)
     var error: Int32 = 0
     let store = store
     found.appendInPlace(upTo: count) { room in

@@ -16,12 +16,38 @@ public enum UpdateError: UInt8, Error, Equatable, Sendable, CaseIterable {
   case nothingToRollBack = 21
   case notOnTrial = 22
   case noKey = 23
+  case nothingToTry = 24
 
   // The medium
   case noState = 30
   case ioFailed = 31
   case notKept = 32
   case inUse = 33
+
+  /// One word for programs.
+  public var token: StaticString {
+    switch self {
+    case .notABundle: "not_a_bundle"
+    case .wrongKey: "wrong_key"
+    case .wrongBoard: "wrong_board"
+    case .downgrade: "downgrade"
+    case .current: "current"
+    case .tooOld: "too_old"
+    case .tooLarge: "too_large"
+    case .kernelFixed: "kernel_fixed"
+    case .tampered: "tampered"
+    case .truncated: "truncated"
+    case .onTrial: "on_trial"
+    case .nothingToRollBack: "nothing_to_roll_back"
+    case .notOnTrial: "not_on_trial"
+    case .noKey: "no_key"
+    case .nothingToTry: "nothing_to_try"
+    case .noState: "no_state"
+    case .ioFailed: "io_failed"
+    case .notKept: "not_kept"
+    case .inUse: "in_use"
+    }
+  }
 
   /// What is wrong, and what to do about it.
   public var sentence: StaticString {
@@ -42,6 +68,7 @@ public enum UpdateError: UInt8, Error, Equatable, Sendable, CaseIterable {
     case .nothingToRollBack: "the other slot has nothing to go back to"
     case .notOnTrial: "no update is on trial here: there is nothing to confirm"
     case .noKey: "this image takes no updates: it was built without --update-key"
+    case .nothingToTry: "no new system waits for a restart"
     case .noState: "this disk has no slots for updates: write a newer image to it"
     case .ioFailed: "the disk could not be read or written: see the kernel's journal"
     case .notKept: "the disk does not hold what was written to it: replace it, the present system stays in use"

@@ -70,6 +70,7 @@ public struct ControlRequest: ~Escapable {
     switch verb {
     case .mode, .relay: argumentCount > 0 ? .operate : verb.role
     case .dict: argument(0, is: "update") ? .operate : verb.role
+    case .update: argument(0, is: "status") ? .read : argument(0, is: "check") ? .operate : .admin
     default: verb.role
     }
   }

@@ -27,9 +27,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
-  case encode, decode, lookup, translate, dict, relay, post64
+  case encode, decode, lookup, translate, dict, relay, post64, update
 
-  public static let count: UInt8 = 23
+  public static let count: UInt8 = 24
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -66,6 +66,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .dict: "dict"
     case .relay: "relay"
     case .post64: "post64"
+    case .update: "update"
     }
   }
 
@@ -85,6 +86,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .lookup: "WORD|T-id|0xHEX"
     case .translate: "LANGUAGE WORD"
     case .dict: "status|update|open"
+    case .update: "status|check|apply|rollback|restart"
     case .relay: "[ticket TICKET [HOST:PORT]]"
     default: ""
     }
@@ -115,10 +117,11 @@ public enum ControlVerb: UInt8, Sendable {
     case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
     case .relay: "the relay's address and counters; a ticket that leads through it"
     case .post64: "like post, of bytes in base64"
+    case .update: "the board's system; put the hub's newer one into the other slot; go back; restart to try it"
     }
   }
 
-  /// What the verb asks for; some arguments of `mode` and `dict` ask for `operate` (see `ControlRequest.role`).
+  /// What the verb asks for; some arguments of `mode`, `dict` and `update` ask for `operate` (see `ControlRequest.role`).
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
@@ -145,7 +148,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .post, .post64: (3, 3)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
-    case .encode, .decode, .lookup, .dict: (1, 1)
+    case .encode, .decode, .lookup, .dict, .update: (1, 1)
     case .translate: (2, 2)
     case .relay: (0, 3)
     default: (0, 0)
@@ -155,9 +158,9 @@ public enum ControlVerb: UInt8, Sendable {
 
 /// The kinds of events that `watch` tells.
 public enum ControlEventKind: UInt8, Sendable {
-  case state, link, key, heartbeat, message, delivery, duty, clock, configuration, dictionary, leaf
+  case state, link, key, heartbeat, message, delivery, duty, clock, configuration, dictionary, leaf, system
 
-  public static let count: UInt8 = 11
+  public static let count: UInt8 = 12
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -182,6 +185,7 @@ public enum ControlEventKind: UInt8, Sendable {
     case .configuration: "configuration"
     case .dictionary: "dictionary"
     case .leaf: "leaf"
+    case .system: "system"
     }
   }
 

@@ -204,6 +204,17 @@ public enum Limits {
   public static let updateSectorBytes = 512
   public static let boardNameBytes = 32
   public static let releaseNameBytes = 48
+  /// The most of a bundle that comes in one frame: a message never waits for more.
+  public static let bundlePieceBytes = 8_192
+  /// The least time between two requests for pieces of a bundle: at most 160 KiB/s.
+  public static let bundlePieceIntervalMs: UInt64 = 50
+  /// While the link's output is more than half full, a request waits for so long.
+  public static let bundleWaitMs: UInt64 = 250
+  /// How often the hub is told again what the board runs, and how often that is looked at while a system is on trial.
+  public static let systemReportMs: UInt64 = 600_000
+  public static let systemTrialMs: UInt64 = 15_000
+  /// The longest that an updater may take for an answer: it reads a whole slot back from its medium.
+  public static let updaterAnswerMs: UInt64 = 600_000
   /// Starts in which a new system has to prove itself.
   public static let updateTries: UInt8 = 3
 
@@ -258,6 +269,7 @@ public enum Limits {
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
     precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
+    precondition(bundleBlockBytes % bundlePieceBytes == 0 && bundlePieceBytes + 64 <= frameBodyBytes)
     precondition(1 + (wordBatch + 1) * WordEntry.maximumBytes <= frameBodyBytes, "an answer fits a frame")
   }
 }

@@ -84,6 +84,13 @@ public enum FrameKind: UInt8, Sendable {
   /// Node to hub: a piece of the dictionary that the hub publishes.
   case dictionaryRequest = 22
   case dictionaryPiece = 23
+  /// Node to hub: what the board runs, and what became of an update.
+  case system = 24
+  /// Hub to node: the bundle that is published for its board.
+  case bundleOffer = 25
+  /// Node to hub: bytes of a bundle.
+  case bundleRequest = 26
+  case bundlePiece = 27
   /// Relay to hub: the HELLO of a node that wants in through it.
   case admit = 30
   /// Hub to relay: the id of that node, or why not.

@@ -9,9 +9,11 @@ import Wire
 
 struct BundleCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "bundle", abstract: "Make signed updates of boards' images, and look into them.",
-    discussion: "These work on files alone: they need no hub and no data directory.",
-    subcommands: [BundleKeygen.self, BundleMake.self, BundleShow.self])
+    commandName: "bundle", abstract: "Make signed updates of boards' images, look into them, publish them.",
+    discussion: "keygen, make and show work on files alone: they need no hub and no data directory.",
+    subcommands: [
+      BundleKeygen.self, BundleMake.self, BundleShow.self, BundlePublish.self, BundleList.self, BundleWithdraw.self,
+    ])
 }
 
 struct BundleKeygen: ParsableCommand {
@@ -77,7 +79,7 @@ struct BundleMake: ParsableCommand {
     guard let seed = Secret<32>(seed.bytes) else {
       throw HubError(.badArgument, "\(key): not a maker's secret key", hint: "skyhub bundle keygen makes one")
     }
-    var payload = try read(system)
+    var payload = try readFile(system)
     // squashfs ends at such a boundary anyway; other payloads are filled up.
     let over = payload.count % Limits.bundleStepBytes
     if over > 0 { payload.append(Data(count: Limits.bundleStepBytes - over)) }
@@ -91,7 +93,7 @@ struct BundleMake: ParsableCommand {
     }
     var manifest = BundleManifest(
       board: board, name: name, release: release, minimum: minimum, payloadBytes: payload.count,
-      kernel: try read(kernel).withUnsafeBytes { Sha256.digest($0.bytes) }, table: Sha256.digest(table.bytes))
+      kernel: try readFile(kernel).withUnsafeBytes { Sha256.digest($0.bytes) }, table: Sha256.digest(table.bytes))
     var head = ByteQueue(capacity: Limits.updateSectorBytes)
     manifest.append(to: &head, signedBy: Identity(seed: seed))
     // Names with blanks and a minimum above the release would be refused by every board.
@@ -131,8 +133,8 @@ struct BundleShow: ParsableCommand {
 
   func run() throws {
     guard startCrypto() else { throw HubError(.internalError, "the cryptography library does not start") }
-    let bytes = try read(bundle)
-    let manifest = try check(bytes)
+    let bytes = try readFile(bundle)
+    let manifest = try checkBundle(bytes, bundle, maker: try makersKey())
     let shown = Shown(
       board: manifest.board.string, name: manifest.name.string, release: manifest.release, minimum: manifest.minimum,
       bytes: bytes.count, isSignatureChecked: key != nil)
@@ -141,40 +143,47 @@ struct BundleShow: ParsableCommand {
       "board      \(shown.board)\nname       \(shown.name)\nrelease    \(shown.release)\nminimum    \(shown.minimum)")
     print("bytes      \(shown.bytes)\nsignature  \(key == nil ? "not checked (--key)" : "good")")
   }
-
-  private func check(_ bytes: Data) throws -> BundleManifest {
-    do throws(UpdateError) {
-      let manifest = try readManifest(bytes)
-      guard bytes.count >= manifest.bundleBytes else { throw .truncated }
-      guard bytes.count == manifest.bundleBytes else { throw .notABundle }
-      let table = bytes[Limits.updateSectorBytes..<manifest.payloadOffset]
-      guard equal(table.withUnsafeBytes { Sha256.digest($0.bytes) }, manifest.table) else { throw .tampered }
-      for block in 0..<manifest.blockCount {
-        let place = manifest.bytes(ofBlock: block)
-        let content = bytes[(manifest.payloadOffset + place.lowerBound)..<(manifest.payloadOffset + place.upperBound)]
-        let entry = table.dropFirst(block * Limits.hashBytes).prefix(Limits.hashBytes)
-        let digest = content.withUnsafeBytes { Sha256.digest($0.bytes) }
-        guard entry.withUnsafeBytes({ $0.bytes.elementsEqual(digest.raw) }) else { throw .tampered }
-      }
-      return manifest
-    } catch { throw HubError(.badArgument, "\(bundle): \(error.sentence)") }
+  private func makersKey() throws -> Bytes32? {
+    guard let key else { return nil }
+    var maker = ByteQueue(capacity: Limits.keyBytes)
+    do throws(ErrorCode) { try Files.read(path(key), into: &maker) } catch {
+      throw HubError(.badArgument, "\(bundle): \(UpdateError.noKey.sentence)")
+    }
+    guard maker.count == Limits.keyBytes else {
+      throw HubError(.badArgument, "\(bundle): \(UpdateError.noKey.sentence)")
+    }
+    return Bytes32(copying: maker.bytes)
   }
 }
 
-extension BundleShow {
-  private func readManifest(_ bytes: Data) throws(UpdateError) -> BundleManifest {
+/// Looks through a bundle whole; its signature too when the maker's key is known.
+func checkBundle(_ bytes: Data, _ name: String, maker: Bytes32?) throws -> BundleManifest {
+  do throws(UpdateError) {
     let head = [UInt8](bytes.prefix(Limits.updateSectorBytes))
-    guard let key else { return try BundleManifest(decoding: head.span.bytes) }
-    var maker = ByteQueue(capacity: Limits.keyBytes)
-    do throws(ErrorCode) { try Files.read(path(key), into: &maker) } catch { throw .noKey }
-    guard maker.count == Limits.keyBytes else { throw .noKey }
-    return try BundleManifest.verified(head.span.bytes, key: Bytes32(copying: maker.bytes))
-  }
+    let manifest: BundleManifest
+    if let maker {
+      manifest = try BundleManifest.verified(head.span.bytes, key: maker)
+    } else {
+      manifest = try BundleManifest(decoding: head.span.bytes)
+    }
+    guard bytes.count >= manifest.bundleBytes else { throw .truncated }
+    guard bytes.count == manifest.bundleBytes else { throw .notABundle }
+    let table = bytes[Limits.updateSectorBytes..<manifest.payloadOffset]
+    guard equal(table.withUnsafeBytes { Sha256.digest($0.bytes) }, manifest.table) else { throw .tampered }
+    for block in 0..<manifest.blockCount {
+      let place = manifest.bytes(ofBlock: block)
+      let content = bytes[(manifest.payloadOffset + place.lowerBound)..<(manifest.payloadOffset + place.upperBound)]
+      let entry = table.dropFirst(block * Limits.hashBytes).prefix(Limits.hashBytes)
+      let digest = content.withUnsafeBytes { Sha256.digest($0.bytes) }
+      guard entry.withUnsafeBytes({ $0.bytes.elementsEqual(digest.raw) }) else { throw .tampered }
+    }
+    return manifest
+  } catch { throw HubError(.badArgument, "\(name): \(error.sentence)") }
 }
 
 private func path(_ text: String) -> PathText { PathText(text) ?? PathText("/")! }
 
-private func read(_ file: String) throws -> Data {
+func readFile(_ file: String) throws -> Data {
   do { return try Data(contentsOf: URL(filePath: file), options: .mappedIfSafe) } catch {
     throw HubError(.notFound, "\(file): \(error.localizedDescription)")
   }

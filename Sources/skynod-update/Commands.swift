@@ -36,6 +36,7 @@ extension Options {
     case .choose: try choose()
     case .start: return start()
     case .format: try format()
+    case .serve: return Service(self).run()
     }
     return 0
   }
@@ -230,7 +231,7 @@ extension Options {
 
   private func letter(_ slot: Int) -> StaticString { slot == 0 ? "a" : "b" }
 
-  private func openDisk(isWritable: Bool) throws(UpdateError) -> DiskStore {
+  func openDisk(isWritable: Bool) throws(UpdateError) -> DiskStore {
     if let disk { return try DiskStore(disk, isWritable: isWritable) }
     var queue = ByteQueue(capacity: Limits.pathBytes + 1)
     try read(Place.disk, into: &queue, otherwise: .noState)
@@ -238,7 +239,7 @@ extension Options {
     return try DiskStore(path, isWritable: isWritable)
   }
 
-  private func makersKey() throws(UpdateError) -> Bytes32 {
+  func makersKey() throws(UpdateError) -> Bytes32 {
     var queue = ByteQueue(capacity: Limits.keyBytes)
     do throws(ErrorCode) {
       try Files.read(key?.path ?? Self.path(Place.key), into: &queue)
@@ -247,7 +248,7 @@ extension Options {
     return Bytes32(copying: queue.bytes)
   }
 
-  private func boardName() throws(UpdateError) -> InlineText<32> {
+  func boardName() throws(UpdateError) -> InlineText<32> {
     if let board { return board }
     var queue = ByteQueue(capacity: 256)
     try read(Place.board, into: &queue, otherwise: .wrongBoard)
@@ -255,7 +256,7 @@ extension Options {
     return name
   }
 
-  private func runningSlot() throws(UpdateError) -> Int {
+  func runningSlot() throws(UpdateError) -> Int {
     if let running { return running }
     var queue = ByteQueue(capacity: 256)
     try read(Place.running, into: &queue, otherwise: .noState)

@@ -7,7 +7,7 @@ import Wire
 /// The command line, read and checked.
 struct Options {
   enum Command {
-    case apply, check, status, rollback, confirm, choose, start, format
+    case apply, check, status, rollback, confirm, choose, start, format, serve
   }
 
   enum Outcome {
@@ -23,6 +23,7 @@ struct Options {
   var board: InlineText<32>?
   var key: Word?
   var running: Int?
+  var restartMark: PathText?
   var isJson = false
   // For `format`
   var offsets: InlineArray<2, UInt64> = [0, 0]
@@ -72,7 +73,7 @@ struct Options {
     switch command {
     case .apply, .check, .format: 1
     case .start: 3
-    case .status, .rollback, .confirm, .choose: 0
+    case .status, .rollback, .confirm, .choose, .serve: 0
     }
   }
 
@@ -93,6 +94,8 @@ struct Options {
       command = .start
     } else if word.is("format") {
       command = .format
+    } else if word.is("serve") {
+      command = .serve
     } else {
       return false
     }
@@ -115,6 +118,9 @@ struct Options {
     } else if option.is("--running") {
       running = value.is("a") ? 0 : value.is("b") ? 1 : nil
       return running != nil
+    } else if option.is("--restart-mark") {
+      restartMark = value.path
+      return restartMark != nil
     } else if option.is("--slot-a") {
       return Self.set(&offsets[0], value)
     } else if option.is("--slot-b") {
@@ -141,7 +147,7 @@ struct Options {
     """
     usage: skynod-update apply|check FILE|- [OPTION]...
            skynod-update status [--json] | rollback | confirm [OPTION]...
-           skynod-update choose [OPTION]...
+           skynod-update choose | serve [OPTION]...
            skynod-update start KERNEL INITRD COMMANDLINE
            skynod-update format KERNEL --slot-a N --slot-b N --slot-bytes N --release N --name TEXT [--fixed-kernel]
 
@@ -155,16 +161,18 @@ struct Options {
       confirm        the running system is good: the board's service does this when its link is up
 
     For the image itself: choose counts a start and prints the slot, start goes over to another kernel,
-    format makes the slots' state on a new disk.
+    format makes the slots' state on a new disk, serve does what the node on standard input asks for: it
+    trusts the node in nothing, and takes what apply takes.
 
       --disk PATH    the whole disk, or a file; default: where the running system lies
       --key FILE     the maker's public key, default /usr/lib/skynod/update.key
       --board NAME   default: /usr/lib/skynod/board
       --running a|b  the slot that runs, default: as the running system was started
+      --restart-mark FILE  serve makes this file instead of restarting the board
       --json         status as JSON
       --version, --help
 
-    Exit status: 0 done, 10 to 23 refused and nothing written, 30 to 33 the disk, 64 wrong usage; each with a
+    Exit status: 0 done, 10 to 24 refused and nothing written, 30 to 33 the disk, 64 wrong usage; each with a
     sentence on standard error. See skynod-update(8).
 
     """)

@@ -36,6 +36,7 @@ final class ControlCommands {
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
       case .relay: try relay(request, node, door, &reply)
+      case .update: try UpdateCommands.handle(request, node, now: context.now, reply: &reply)
       case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict:
         throw .unknownCommand
       }
@@ -115,6 +116,7 @@ final class ControlCommands {
       }
       return true
     }
+    if held.verb == .update { return UpdateCommands.finish(held, node, reply: &reply) }
     guard node.isAcknowledgementStored else { return false }
     reply.field("acknowledged", held.value)
     return true

@@ -1,6 +1,7 @@
 import Bounded
 import Node
 import Platform
+import Update
 import Wire
 
 /// Turns the node's notices into events of the control socket (docs/control.md, "Events").
@@ -33,6 +34,11 @@ extension ControlServer {
       publish(.dictionary) { reply in
         reply.field("result", outcome.token)
         if case .installed(let generation) = outcome { reply.field("generation", UInt64(generation)) }
+      }
+    case .system(let outcome):
+      publish(.system) { reply in
+        reply.field("result", outcome.token)
+        if case .ready(let release) = outcome { reply.field("release", release) }
       }
     case .leafJoined(let id): leaf(id, "joined", &text)
     case .leafLeft(let id, let code): leaf(id, code.token, &text)

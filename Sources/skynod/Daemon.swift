@@ -28,6 +28,7 @@ final class Daemon: ControlHandler {
   private let commands = ControlCommands()
   private let dictionary: DictionaryFile
   private let dictionaryCommands: DictionaryCommands
+  private let updater: UpdaterSocket
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
   private(set) var startedAt = Clock.now
@@ -56,6 +57,7 @@ final class Daemon: ControlHandler {
     node = try Self.makeNode(configuration, &state, rings.stores)
     dictionary = try DictionaryFile(boardFile: configuration.dictionaryFile, stateDirectory: directory)
     dictionaryCommands = DictionaryCommands(dictionary)
+    updater = UpdaterSocket(path: PathText(configuration.updateSocket.bytes)!, loop: loop)
     self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
@@ -154,7 +156,7 @@ final class Daemon: ControlHandler {
     let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
     if node.isRelayDue { return Clock.now }
     let others = min(rings.deadline(now: Clock.now), door?.deadline ?? .never)
-    return min(min(own, telling.watchdogDeadline), others)
+    return min(min(own, telling.watchdogDeadline), min(others, updater.deadline))
   }
 
   private func serve(_ event: Event, now: Instant) {
@@ -165,6 +167,7 @@ final class Daemon: ControlHandler {
       while control.accept(from: listener.descriptor, now: now) != nil {}
     case Link.token: driveLink(now: now)
     case Link.probeToken: driveLink(now: now)
+    case UpdaterSocket.token: updater.serve(node, now: now)
     case RingFiles.outgoingToken, RingFiles.incomingToken: break  // every turn ends with the rings
     case LeafDoor.listenerToken: door?.accept(node, now: now)
     default:
@@ -231,6 +234,7 @@ final class Daemon: ControlHandler {
       node.moveRelayed(now: now)
       door.pump(node, now: now)
     }
+    updater.pump(node, now: now)
     repeat {
       repeat {
         act(now: now)

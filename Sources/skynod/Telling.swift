@@ -1,6 +1,7 @@
 import Bounded
 import Node
 import Platform
+import Update
 import SkyCrypto
 import Wire
 
@@ -108,6 +109,7 @@ final class Telling {
     case .duties(let active, let held): logDuties(active, held)
     case .clockFromHub: say(.clockFromHub, .info, "the system's clock is not set; using the hub's time", "")
     case .dictionary(let outcome): logDictionary(outcome)
+    case .system(let outcome): logSystem(outcome)
     case .leafJoined(let id):
       line.removeAll()
       line.append("a leaf has come in: ")
@@ -147,6 +149,19 @@ final class Telling {
       send(.dictionaryUpdated, .notice) { journal.field("SKYNOD_GENERATION", UInt64(generation)) }
     case .failed(let code):
       say(.dictionaryNotUpdated, .warning, "dictionary not updated: ", code.sentence) { errorFields(code) }
+    }
+  }
+
+  private func logSystem(_ outcome: SystemUpdate.Outcome) {
+    switch outcome {
+    case .none: break
+    case .ready(let release):
+      line.removeAll()
+      line.append("a new system is in the other slot, a restart tries it: release ")
+      line.append(release)
+      send(.systemReady, .notice) { journal.field("SKYNOD_RELEASE", release) }
+    case .failed(let error): say(.systemNotUpdated, .warning, "system not updated: ", error.sentence)
+    case .lost: say(.systemNotUpdated, .warning, "system not updated: ", "the updater has gone; it is tried again")
     }
   }
 

@@ -180,7 +180,7 @@ struct Arguments {
     case .send: range = readsFile ? (1, 1) : (2, .max)
     case .inbox: range = words.isEmpty || acknowledges || keepsInboxOpen ? (0, 0) : (2, 2)
     case .watch, .mode: range = (0, 16)
-    case .help, .dict: range = (0, 1)
+    case .help, .dict, .update: range = (0, 1)
     case .relay: range = (0, 3)
     case .encode where !readsFile: range = (1, .max)
     case .decode where !readsFile: range = (1, 1)

@@ -41,7 +41,7 @@ struct Runner {
   private func request(for command: Subcommand) throws(Failure) -> [UInt8] {
     var line = bytes(of: command.name)
     for word in arguments.words { line += [0x20] + word.array }
-    if command == .dict, arguments.words.isEmpty { line += bytes(of: " status") }
+    if command == .dict || command == .update, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
     return line
   }

@@ -3,9 +3,9 @@ import Platform
 /// The sub-commands, and everything that help says about them.
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
-  case encode, decode, lookup, translate, dict, relay
+  case encode, decode, lookup, translate, dict, relay, update
 
-  static let count: UInt8 = 20
+  static let count: UInt8 = 21
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -39,6 +39,7 @@ enum Subcommand: UInt8 {
     case .translate: "translate"
     case .dict: "dict"
     case .relay: "relay"
+    case .update: "update"
     }
   }
 
@@ -55,6 +56,7 @@ enum Subcommand: UInt8 {
     case .lookup: "WORD|T-id|0xHEX"
     case .translate: "LANGUAGE WORD"
     case .dict: "[status|update]"
+    case .update: "[status|check|apply|rollback|restart]"
     case .relay: "[ticket TICKET [HOST:PORT]]"
     default: ""
     }
@@ -81,6 +83,7 @@ enum Subcommand: UInt8 {
     case .lookup: "what the dictionary knows of a word or a token"
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary of this node; ask the hub for a newer one"
+    case .update: "the system of this board, and what its hub has for it"
     case .relay: "the address and counters of this relay; a ticket that leads through it"
     }
   }
@@ -122,7 +125,7 @@ enum Subcommand: UInt8 {
       """
       Prints one line an event until it is interrupted. KIND is one of: state link key heartbeat
       message delivery duty clock configuration
-      dictionary leaf. Without one, all are followed.
+      dictionary leaf system. Without one, all are followed.
 
       """
     case .mode: "DUTY is one of: heartbeat relay compute. Switching needs the operate role.\n"
@@ -149,6 +152,13 @@ enum Subcommand: UInt8 {
 
       """
     case .dict: "Without a word: status. Updating needs the operate role; `watch dictionary` tells how it ends.\n"
+    case .update:
+      """
+      Without a word: status. check asks the hub, apply puts its newer system into the other slot,
+      restart restarts the board to try that, rollback gives it up or goes back to the system before.
+      All but status and check need the admin role.
+
+      """
     case .relay:
       """
       With `ticket`, turns a ticket of the hub into one for nodes that are to join through this one:

@@ -7,7 +7,7 @@ import Wire
     let least: [String: String] = [
       "join": " T", "send": " HUB x", "post": " HUB 0 x", "post64": " HUB 0 x", "json": " on", "encode": " x",
       "decode": " 00",
-      "lookup": " x", "translate": " de x", "dict": " status",
+      "lookup": " x", "translate": " de x", "dict": " status", "update": " status",
     ]
     for raw in 0..<ControlVerb.count {
       let verb = ControlVerb(rawValue: raw)!

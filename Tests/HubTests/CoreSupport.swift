@@ -29,6 +29,9 @@ final class TestNode {
   /// What it answers to durable messages: nil not at all.
   var verdict: ((UInt64) -> ErrorCode?)? = { _ in nil }
   var configure: Configure?
+  /// Offers and pieces of bundles.
+  var offers: [Data] = []
+  var pieces: [Data] = []
   /// Sequences of the heartbeats that the hub answered.
   var acknowledged: [UInt64] = []
   /// False: the board is dead as far as the hub can tell.
@@ -130,6 +133,8 @@ final class TestNode {
       case .receipt: receipts.append(try! body.withUnsafeBytes { try Receipt(decoding: $0.bytes) })
       case .heartbeatAck: acknowledged.append(frame.sequence)
       case .configure: configure = try! body.withUnsafeBytes { try Configure(decoding: $0.bytes) }
+      case .bundleOffer: offers.append(body)
+      case .bundlePiece: pieces.append(body)
       default: break
       }
     default: break
@@ -155,7 +160,10 @@ final class TestSwarm {
   final class Lines { var all: [String] = [] }
   final class Wall { var ms: UInt64 = 0 }
 
-  init(configuration: HubConfiguration = HubConfiguration(), dictionary: HubDictionary = HubDictionary()) throws {
+  init(
+    configuration: HubConfiguration = HubConfiguration(), dictionary: HubDictionary = HubDictionary(),
+    publishes: Bool = false
+  ) throws {
     _ = startCrypto()
     directory = try TemporaryDirectory()
     registry = try directory.registry()
@@ -166,7 +174,8 @@ final class TestSwarm {
     collected = lines
     core = HubCore(
       configuration: configuration, registry: registry, identity: identity, pin: Bytes32(repeating: 3),
-      dictionary: dictionary, seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
+      dictionary: dictionary, bundles: publishes ? try HubBundles(in: directory.hub(), registry) : HubBundles(),
+      seed: Secret<32>(Bytes32(keyBytes(4_242))!.raw)!, log: HubLog { lines.all.append($0) },
       wallClockMs: { 1_700_000_000_000 + wall.ms })
     self.wall = wall
   }

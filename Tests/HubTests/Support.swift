@@ -17,6 +17,8 @@ final class TemporaryDirectory {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
   func registry() throws -> Registry { try Registry(path: path + "/hub.db") }
+  /// The same directory as a hub has it.
+  func hub() throws -> DataDirectory { try DataDirectory(opening: path, create: true) }
 }
 
 /// 32 bytes that differ from number to number.

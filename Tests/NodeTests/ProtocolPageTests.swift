@@ -45,7 +45,8 @@ import Wire
       (.receipt, "RECEIPT"), (.rekeyInit, "REKEY INIT"), (.rekeyReply, "REKEY REPLY"), (.ping, "PING"),
       (.pong, "PONG"), (.close, "CLOSE"), (.rekeyDone, "REKEY DONE"), (.stored, "STORED"),
       (.wordQuery, "WORD QUERY"), (.wordAnswer, "WORD ANSWER"), (.dictionaryRequest, "DICTIONARY REQUEST"),
-      (.dictionaryPiece, "DICTIONARY PIECE"), (.admit, "ADMIT"), (.admitted, "ADMITTED"),
+      (.dictionaryPiece, "DICTIONARY PIECE"), (.system, "SYSTEM"), (.bundleOffer, "BUNDLE OFFER"),
+      (.bundleRequest, "BUNDLE REQUEST"), (.bundlePiece, "BUNDLE PIECE"), (.admit, "ADMIT"), (.admitted, "ADMITTED"),
       (.routeChallenge, "ROUTE CHALLENGE"), (.routeProof, "ROUTE PROOF"), (.attach, "ATTACH"),
       (.attached, "ATTACHED"), (.detach, "DETACH"),
     ]
@@ -53,7 +54,7 @@ import Wire
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
     #expect(
-      FrameKind(rawValue: 13) == nil && FrameKind(rawValue: 24) == nil && FrameKind(rawValue: 37) == nil,
+      FrameKind(rawValue: 13) == nil && FrameKind(rawValue: 28) == nil && FrameKind(rawValue: 37) == nil,
       "a new kind belongs into the page and this list"
     )
   }

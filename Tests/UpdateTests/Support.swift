@@ -52,7 +52,16 @@ struct TestBundle {
     kernel: UInt8 = 9
   ) {
     var dice = Dice(seed: release)
-    payload = (0..<payloadBytes / 8).flatMap { _ in withUnsafeBytes(of: dice.roll()) { Array($0) } }
+    self.init(
+      release: release, minimum: minimum, board: board,
+      payload: (0..<payloadBytes / 8).flatMap { _ in withUnsafeBytes(of: dice.roll()) { Array($0) } }, kernel: kernel)
+  }
+
+  init(
+    release: UInt64, minimum: UInt64 = 1, board: InlineText<32> = board, payload: [UInt8], kernel: UInt8 = 9
+  ) {
+    self.payload = payload
+    let payloadBytes = payload.count
     var table = ByteQueue(capacity: Limits.bundleBlocks * Limits.hashBytes)
     for start in stride(from: 0, to: payloadBytes, by: Limits.bundleBlockBytes) {
       let block = [UInt8](payload[start..<min(start + Limits.bundleBlockBytes, payloadBytes)])

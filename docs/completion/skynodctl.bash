@@ -1,8 +1,8 @@
 # bash completion for skynodctl(1). Install as /usr/share/bash-completion/completions/skynodctl.
 
 _skynodctl() {
-  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay"
-  local kinds="state link key heartbeat message delivery duty clock configuration dictionary leaf"
+  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay update"
+  local kinds="state link key heartbeat message delivery duty clock configuration dictionary leaf system"
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
   COMPREPLY=()
   case $before in
@@ -31,6 +31,7 @@ _skynodctl() {
     encode) choices+=" --compact --stdin --file" ;;
     decode) choices+=" --stdin --file" ;;
     dict) choices+=" status update" ;;
+    update) choices+=" status check apply rollback restart" ;;
     relay) choices+=" ticket" ;;
     help) choices=$commands ;;
   esac

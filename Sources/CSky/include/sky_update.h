@@ -21,4 +21,7 @@ int sky_stream_open(const char *path);
 /// when it cannot be done.
 int sky_kernel_start(const char *kernel, const char *initrd, const char *command_line);
 
+/// Asks systemd (PID 1) for an orderly restart of the board. 0, or negative errno.
+int sky_system_restart(void);
+
 #endif

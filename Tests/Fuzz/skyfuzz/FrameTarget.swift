@@ -1,4 +1,5 @@
 import Bounded
+import Update
 import Wire
 
 extension FuzzTarget {
@@ -96,6 +97,15 @@ extension FuzzTarget {
       }
     case .message: if header.isDurable { _ = try decodeStream(body) }
     case .dictionaryRequest, .dictionaryPiece: _ = try PieceRequest(decoding: body)
+    case .system:
+      let value = try SystemReport(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body))
+    case .bundleOffer: _ = try BundleOffer(decoding: body)
+    case .bundleRequest, .bundlePiece:
+      let value = try BundleRequest(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body.extracting(0..<BundleRequest.byteCount)))
     case .admit:
       try Admit.check(body)
       _ = try Hello(decoding: body.extracting(Limits.exporterBytes..<body.byteCount))
@@ -156,6 +166,12 @@ extension FuzzTarget {
       }
     case .dictionaryRequest, .dictionaryPiece:
       PieceRequest(generation: 3, kind: .block, index: 2).append(to: &queue)
+    case .system:
+      SystemReport(policy: .auto, failure: 18, failedRelease: 7, standing: Standing(board: InlineText("toy")!))
+        .append(to: &queue)
+    case .bundleOffer: queue.append(bigEndian: UInt8(0))
+    case .bundleRequest, .bundlePiece:
+      BundleRequest(digest: InlineArray(repeating: 1), offset: 512, count: 64).append(to: &queue)
     case .wordQuery: queue.append("\u{1}\u{5}hello")
     case .wordAnswer: queue.append("\u{1}\u{5}hello\u{0}\u{0}\u{0}\u{0}")
     case .admit:
