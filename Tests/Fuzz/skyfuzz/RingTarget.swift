@@ -85,6 +85,14 @@ extension FuzzTarget {
     while let read = ring.pollRead() { ring.handleRead(error: store.read(at: read.offset, into: read.memory)) }
   }
 
+  // Spans live for one expression: lent here, they do not escape.
+  private static func append(_ body: [UInt8], to ring: DurableRing, now: Instant) throws(RingRefusal) -> UInt64 {
+    try ring.append(kind: 3, body.span.bytes, now: now)
+  }
+  private static func hasBody(_ ring: DurableRing, _ body: [UInt8]) -> Bool {
+    ring.body.elementsEqual(body.span.bytes)
+  }
+
   /// Opens, hands out all there is, takes something new in and gets exactly that back.
   private static func live(_ store: MemoryStore, _ parameters: RingParameters) {
     let ring = DurableRing(parameters)
@@ -117,7 +125,7 @@ extension FuzzTarget {
     }
     let body = [UInt8](repeating: 0xAB, count: 100)
     do throws(RingRefusal) {
-      let sequence = try ring.append(kind: 3, body.span.bytes, now: now)
+      let sequence = try append(body, to: ring, now: now)
       precondition(sequence > last)
       now = now + 100_000
       pump(ring, store, now)
@@ -127,7 +135,7 @@ extension FuzzTarget {
         pump(ring, store, now)
         offer = ring.next()
       }
-      precondition(offer?.sequence == sequence && ring.body.elementsEqual(body.span.bytes))
+      precondition(offer?.sequence == sequence && hasBody(ring, body))
       ring.consume(sequence)
     } catch { preconditionFailure("an empty ring takes a record") }
     ring.checkInvariants()
