@@ -91,6 +91,7 @@ var targets: [Target] = [
   .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: fastBoard),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "LexiconText", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
+  .target(name: "Knowledge", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "CKernels", cSettings: kernelSettings),
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
@@ -99,7 +100,7 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Node", "Platform",
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "SkyCrypto", "Node", "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
@@ -163,7 +164,7 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skybench",
       dependencies: [
-        "Bounded", "Durable", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
+        "Bounded", "Durable", "Knowledge", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -183,6 +184,9 @@ if !embedded && fuzzer == nil {
       name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
     .testTarget(
       name: "InferenceTests", dependencies: ["Bounded", "CKernels", "Inference"], swiftSettings: common),
+    .testTarget(
+      name: "KnowledgeTests", dependencies: ["Bounded", "Knowledge", "Wire"],
+      exclude: ["pairs.tsv"], swiftSettings: common),
     .testTarget(
       name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
     .testTarget(
@@ -209,7 +213,7 @@ if let fuzzer {
       name: "skyfuzz",
       dependencies: [
         "CFuzzer", "CKernels", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
-        "Inference", "TestSupport",
+        "Inference", "Knowledge", "TestSupport",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

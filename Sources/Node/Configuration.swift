@@ -26,6 +26,10 @@ public struct Configuration: Sendable {
   public internal(set) var relayListen: HubEntry?
   /// Where leaves reach it, when that is not where it listens.
   public internal(set) var relayAddress: HubEntry?
+  /// How large the store of what is taught is made; 0: this node keeps none.
+  public internal(set) var knowledgeBytes: UInt64 = 0
+  /// Where the model's worker listens.
+  public internal(set) var modelSocket = SocketPathText("/run/skynod/infer.sock")!
   public internal(set) var rekeyIntervalMs: UInt64 = Limits.rekeyAfterMs
   public internal(set) var temperature = Threshold(switchOff: 80, critical: 90, hysteresis: 5)
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
@@ -95,9 +99,11 @@ extension Configuration {
     case dictionaryFile
     case relayListen
     case relayAddress
+    case knowledgeBytes
+    case modelSocket
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 21
+    static let count = 23
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -123,13 +129,15 @@ extension Configuration {
       case .dictionaryFile: "dictionary"
       case .relayListen: "relay_listen"
       case .relayAddress: "relay_address"
+      case .knowledgeBytes: "knowledge_bytes"
+      case .modelSocket: "model_socket"
       }
     }
 
     /// True for keys that are read at start only; a reload leaves them as they were.
     public var needsRestart: Bool {
       switch self {
-      case .stateDirectory, .controlSocket, .relayListen, .relayAddress: true
+      case .stateDirectory, .controlSocket, .relayListen, .relayAddress, .knowledgeBytes, .modelSocket: true
       default: false
       }
     }
@@ -148,6 +156,8 @@ extension Configuration {
     if controlSocket != running.controlSocket { return .controlSocket }
     if relayListen != running.relayListen { return .relayListen }
     if relayAddress != running.relayAddress { return .relayAddress }
+    if knowledgeBytes != running.knowledgeBytes { return .knowledgeBytes }
+    if modelSocket != running.modelSocket { return .modelSocket }
     return nil
   }
 
@@ -157,6 +167,8 @@ extension Configuration {
     controlSocket = running.controlSocket
     relayListen = running.relayListen
     relayAddress = running.relayAddress
+    knowledgeBytes = running.knowledgeBytes
+    modelSocket = running.modelSocket
   }
 
   /// A place as the file writes it: `HOST:PORT`, with brackets around an IPv6 address.

@@ -66,7 +66,7 @@ extension InlineText {
   }
 
   /// Gives the text with a terminator, on the stack. Texts of up to 255 bytes.
-  func withCString<R>(_ body: (UnsafePointer<CChar>) -> R) -> R {
+  public func withCString<R>(_ body: (UnsafePointer<CChar>) -> R) -> R {
     precondition(count <= Limits.pathBytes)
     var copy = InlineArray<256, CChar>(repeating: 0)
     let source = bytes

@@ -28,8 +28,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
   case encode, decode, lookup, translate, dict, relay
+  case ask, learn, forget, knowledge
 
-  public static let count: UInt8 = 22
+  public static let count: UInt8 = 26
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -65,6 +66,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "translate"
     case .dict: "dict"
     case .relay: "relay"
+    case .ask: "ask"
+    case .learn: "learn"
+    case .forget: "forget"
+    case .knowledge: "knowledge"
     }
   }
 
@@ -84,6 +89,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "LANGUAGE WORD"
     case .dict: "status|update|open"
     case .relay: "[ticket TICKET [HOST:PORT]]"
+    case .ask: "grounded|free|explain QUESTION"
+    case .learn: "plain|pin SECONDS \"QUESTION\" ANSWER"
+    case .forget: "QUESTION"
+    case .knowledge: "status | after N"
     default: ""
     }
   }
@@ -112,6 +121,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
     case .relay: "the relay's address and counters; a ticket that leads through it"
+    case .ask: "answer from what was taught, else from the model"
+    case .learn: "keep the answer to a question, SECONDS long (0: no limit)"
+    case .forget: "drop the answer to a question"
+    case .knowledge: "the store's state; what was taught, page by page"
     }
   }
 
@@ -119,7 +132,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
-    case .send, .post, .inbox: .operate
+    case .send, .post, .inbox, .learn, .forget: .operate
     default: .read
     }
   }
@@ -127,9 +140,9 @@ public enum ControlVerb: UInt8, Sendable {
   /// The argument that is the rest of the line, blanks and all; nil when there is none.
   public var restArgument: Int? {
     switch self {
-    case .encode, .lookup: 0
-    case .send, .translate: 1
-    case .post: 2
+    case .encode, .lookup, .forget: 0
+    case .send, .translate, .ask: 1
+    case .post, .learn: 2
     default: nil
     }
   }
@@ -138,8 +151,10 @@ public enum ControlVerb: UInt8, Sendable {
   public var argumentRange: (least: Int, most: Int) {
     switch self {
     case .join, .json: (1, 1)
-    case .send: (2, 2)
-    case .post: (3, 3)
+    case .send, .ask: (2, 2)
+    case .post, .learn: (3, 3)
+    case .forget: (1, 1)
+    case .knowledge: (1, 2)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     case .encode, .decode, .lookup, .dict: (1, 1)

@@ -21,6 +21,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case noDictionary = 25
   case badEncoding = 26
   case dictionaryRefused = 27
+  case noAnswer = 29
 
   // Link: before the inner handshake
   case resolveFailed = 30
@@ -71,6 +72,12 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case classRefused = 89
   case addressesExhausted = 90
 
+  // The model's worker
+  case noModel = 91
+  case modelFailed = 92
+  case modelHung = 93
+  case modelRefused = 94
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -93,6 +100,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .noDictionary: "no_dictionary"
     case .badEncoding: "bad_encoding"
     case .dictionaryRefused: "dictionary_refused"
+    case .noAnswer: "no_answer"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
     case .tlsFailed: "tls_failed"
@@ -134,6 +142,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .hubFull: "hub_full"
     case .classRefused: "class_refused"
     case .addressesExhausted: "addresses_exhausted"
+    case .noModel: "no_model"
+    case .modelFailed: "model_failed"
+    case .modelHung: "model_hung"
+    case .modelRefused: "model_refused"
     }
   }
 
@@ -157,6 +169,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .noDictionary: "this node has no dictionary; see skynodctl dict status"
     case .badEncoding: "this is not encoded text, or it names words that this node's dictionary does not hold"
     case .dictionaryRefused: "the hub's dictionary does not match its signature or checksums; the old one stays"
+    case .noAnswer: "nothing that this node was taught answers this; teach it with learn, or ask --free"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"
     case .tlsFailed: "the TLS handshake failed"
@@ -198,6 +211,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .hubFull: "the hub has no room for another node"
     case .classRefused: "the hub does not take this class of node"
     case .addressesExhausted: "the hub has no free node id left"
+    case .noModel: "no model's worker listens; start skynod-infer.socket, or see model_socket in skynod.conf(5)"
+    case .modelFailed: "the model's worker ended in the middle: killed, or out of memory; see journalctl -u skynod-infer"
+    case .modelHung: "the model's worker does not answer; restart it with systemctl restart skynod-infer"
+    case .modelRefused: "the worker has no model that fits; see skynod-infer info, and its log"
     }
   }
 

@@ -36,7 +36,8 @@ final class ControlCommands {
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
       case .relay: try relay(request, node, door, &reply)
-      case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict:
+      case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict, .ask,
+        .learn, .forget, .knowledge:
         throw .unknownCommand
       }
     } catch {

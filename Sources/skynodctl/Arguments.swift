@@ -22,6 +22,10 @@ struct Arguments {
   /// Seconds that a durable message may wait; 0 means without limit.
   var timeToLiveS: UInt64 = 0
   var waitsForReceipt = false
+  /// Of `ask` and `learn`.
+  var isFree = false
+  var explains = false
+  var isPinned = false
   /// Of `encode` and `decode`: the input, and the binary form as output.
   var file: Word?
   var wantsCompact = false
@@ -50,6 +54,7 @@ struct Arguments {
     return seconds * 1_000
   }
 
+  private var takesTimeToLive: Bool { command == .send || command == .learn }
   private var isCoder: Bool { command == .encode || command == .decode }
 
   private mutating func take(_ word: Word) throws(UsageError) {
@@ -69,9 +74,15 @@ struct Arguments {
       readsStandardInput = true
     } else if word.is("--durable"), command == .send {
       isDurable = true
-    } else if word.is("--ttl"), command == .send {
+    } else if word.is("--free"), command == .ask {
+      isFree = true
+    } else if word.is("--explain"), command == .ask {
+      explains = true
+    } else if word.is("--pin"), command == .learn {
+      isPinned = true
+    } else if word.is("--ttl"), takesTimeToLive {
       try setTimeToLive(value(of: word, &index))
-    } else if let seconds = word.after("--ttl="), command == .send {
+    } else if let seconds = word.after("--ttl="), takesTimeToLive {
       try setTimeToLive(seconds)
     } else if word.is("--wait"), command == .send {
       waitsForReceipt = true
@@ -134,8 +145,9 @@ struct Arguments {
     case .relay: range = (0, 3)
     case .encode where !readsFile: range = (1, .max)
     case .decode where !readsFile: range = (1, 1)
-    case .lookup: range = (1, .max)
-    case .translate: range = (2, .max)
+    case .lookup, .ask, .forget: range = (1, .max)
+    case .translate, .learn: range = (2, .max)
+    case .knowledge: range = (0, 2)
     default: range = (0, 0)
     }
     if words.count < range.least { throw UsageError(sentence: "an argument is missing after", word: words.last) }

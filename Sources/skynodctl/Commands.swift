@@ -8,7 +8,7 @@ struct Runner {
   let arguments: Arguments
   let out: Console
 
-  private func connect() throws(Failure) -> Client {
+  func connect() throws(Failure) -> Client {
     let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
     if arguments.isJson { try client.switchToJson() }
     return client
@@ -23,6 +23,9 @@ struct Runner {
     case .join: try join()
     case .send where arguments.waitsForReceipt: try sendAndWait()
     case .inbox where arguments.words.isEmpty: try inbox()
+    case .ask, .learn, .forget: try KnowledgeRunner(arguments, out).run(command)
+    case .knowledge where !arguments.words.isEmpty && !arguments.words[0].is("status"):
+      try KnowledgeRunner(arguments, out).run(command)
     case .encode: try TextCoder(arguments, out).encode()
     // JSON has no place for a stream of bytes.
     case .decode where !arguments.isJson || arguments.file != nil || arguments.readsStandardInput:
@@ -46,7 +49,7 @@ struct Runner {
       return line + digits(arguments.timeToLiveS) + [0x20] + text
     }
     for word in arguments.words { line += [0x20] + word.array }
-    if command == .dict, arguments.words.isEmpty { line += bytes(of: " status") }
+    if command == .dict || command == .knowledge, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
     return line
   }
@@ -89,7 +92,7 @@ struct Runner {
 
   // MARK: Output
 
-  private func printJson(_ client: Client, _ request: [UInt8]) throws(Failure) {
+  func printJson(_ client: Client, _ request: [UInt8]) throws(Failure) {
     try show(json: client.askJson(request))
   }
 
