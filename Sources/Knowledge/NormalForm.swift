@@ -228,7 +228,7 @@ struct NormalForm: ~Copyable {
       guard byte >= 0x41, byte <= 0x5A else { return false }
       lower[i] = byte | 0x20
     }
-    return Words.function.contains(lower.span.bytes.extracting(0..<range.count))
+    return Words.abbreviated.contains(lower.span.bytes.extracting(0..<range.count))
   }
 
   private func letters(_ range: Range<Int>) -> Int {

@@ -313,7 +313,9 @@ public struct Phrase: ~Copyable {
     var nounStart = 0
     var i = 0
     while i < tokenCount {
-      if !tokens[i].isName, token(i, is: "the"), i + 1 < tokenCount {
+      // The Who is not who.
+      let isBeforeName = i + 1 < tokenCount && tokens[i + 1].isName && token(i + 1, isIn: Words.function)
+      if !tokens[i].isName, token(i, is: "the"), i + 1 < tokenCount, !isBeforeName {
         isKind = false
         remove(i)
         continue

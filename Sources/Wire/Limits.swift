@@ -186,8 +186,8 @@ public enum Limits {
   public static let modelGreetingMs: UInt64 = 900
   public static let modelStartMs: UInt64 = 8_000
   /// While it works on an answer it is asked on a second connection whether it lives.
-  public static let modelProbeMs: UInt64 = 250
-  public static let modelSilenceMs: UInt64 = 700
+  public static let modelProbeMs: UInt64 = 100
+  public static let modelSilenceMs: UInt64 = 850
   /// The longest time for one answer.
   public static let modelAnswerMs: UInt64 = 120_000
   public static let modelTokens = 96

@@ -300,7 +300,7 @@ final class KnowledgeDesk {
   private func knowledge(
     _ request: borrowing ControlRequest, _ nowS: UInt32, _ reply: inout ControlReply
   ) throws(ErrorCode) {
-    if request.argument(0, is: "after"), let number = request.number(1) { return list(after: number, &reply) }
+    if request.argument(0, is: "after"), let number = request.number(1) { return list(after: number, nowS, &reply) }
     guard request.argument(0, is: "status"), request.argumentCount == 1 else { throw .badArgument }
     reply.field("entries", UInt64(store.entries))
     reply.field("size_bytes", store.layout.fileBytes)
@@ -315,7 +315,7 @@ final class KnowledgeDesk {
 
   /// As many entries as fit one reply, numbered by their place: page and entry. A page that changes between two requests
   /// may show an entry twice or not at all.
-  private func list(after number: UInt64, _ reply: inout ControlReply) {
+  private func list(after number: UInt64, _ nowS: UInt32, _ reply: inout ControlReply) {
     let perPage = UInt64(Limits.knowledgePageEntries)
     var page = Int(min(number / perPage, UInt64(store.layout.pages)))
     var index = Int(number % perPage)
@@ -325,7 +325,7 @@ final class KnowledgeDesk {
     while page < store.layout.pages, !isFull, looked < Limits.knowledgePagesPerTurn {
       store.withPage(page) { view in
         while index < view.entryCount, !isFull {
-          if let entry = view.entry(index) {
+          if let entry = view.entry(index), entry.facts.isFresh(at: nowS) {
             reply.beginRow()
             row(entry, &reply)
             isFull = !reply.endRow()

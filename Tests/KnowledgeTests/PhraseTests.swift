@@ -46,7 +46,14 @@ import Testing
   }
 
   @Test func equalNormalFormsHaveEqualHashes() {
-    for pair in Self.pairs { #expect(phrase(pair[1]).hash == phrase(pair[1].uppercased().lowercased()).hash, "\(pair[1])") }
+    var count = 0
+    for pair in Self.pairs {
+      for question in pair[1...] where normal(question) == normal(question.lowercased()) {
+        count += 1
+        #expect(phrase(question).hash == phrase(question.lowercased()).hash, "\(question)")
+      }
+    }
+    #expect(count > 200)
   }
 
   @Test func differencesAreNamed() {

@@ -158,6 +158,8 @@ private func sample(of key: Configuration.Key) -> String {
   case .duties: "relay"
   case .relayListen: "[::]:7443"
   case .relayAddress: "relay.example.org:7443"
+  case .knowledgeBytes: "4MiB"
+  case .modelSocket: "/tmp/infer.sock"
   case .rekeyInterval: "90s"
   case .temperatureHigh: "70"
   case .temperatureCritical: "95"
@@ -290,6 +292,8 @@ private func sample(of key: Configuration.Key) -> String {
     if a.logLevel != b.logLevel { keys.append(.logLevel) }
     if a.relayListen != b.relayListen { keys.append(.relayListen) }
     if a.relayAddress != b.relayAddress { keys.append(.relayAddress) }
+    if a.knowledgeBytes != b.knowledgeBytes { keys.append(.knowledgeBytes) }
+    if a.modelSocket != b.modelSocket { keys.append(.modelSocket) }
     return keys
   }
 
