@@ -75,7 +75,6 @@ enum Words {
   static let beforeKind = WordTable(" is do did can could will would of in on at to from for with by about and or than ")
   /// In capitals they are something else.
   static let abbreviated = WordTable(" us it who or me in can may as am ")
-  static let definite = WordTable(" the this that these those my your his her its our their ")
   /// Words in `-s` that are no plural, or not that of the word without it.
   static let fixed = WordTable(
     """
