@@ -96,6 +96,7 @@ var targets: [Target] = [
   .target(name: "CKernels", cSettings: kernelSettings),
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
   .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
+  .target(name: "Update", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .executableTarget(
     name: "skynod",
@@ -108,6 +109,9 @@ var targets: [Target] = [
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "skynod-infer", dependencies: ["CSky", "CKernels", "Bounded", "Wire", "Inference", "Platform"],
+    swiftSettings: board, linkerSettings: boardLinks),
+  .executableTarget(
+    name: "skynod-update", dependencies: ["CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Update", "Platform"],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
     name: "inferprobe", dependencies: ["CSky", "CKernels", "Bounded", "Inference"],
@@ -148,7 +152,7 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Bounded", "Wire", "SkyCrypto", "Lexicon", "LexiconBuilder",
+        "Hub", "Bounded", "Wire", "SkyCrypto", "Lexicon", "LexiconBuilder", "Platform", "Update",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -181,7 +185,11 @@ if !embedded && fuzzer == nil {
       name: "SystemdOracle", path: "Tests/SystemdOracle",
       cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])], linkerSettings: [.linkedLibrary("systemd")]),
     .testTarget(
-      name: "DurableTests", dependencies: ["Bounded", "Durable"], swiftSettings: common),
+      name: "DurableTests", dependencies: ["TestSupport", "Bounded", "Durable", "CSky"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
+      name: "UpdateTests", dependencies: ["TestSupport", "Bounded", "Durable", "Wire", "SkyCrypto", "Update", "CSky"],
+      swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "InferenceTests", dependencies: ["Bounded", "CKernels", "Inference"], swiftSettings: common),
     .testTarget(
@@ -213,7 +221,7 @@ if let fuzzer {
       name: "skyfuzz",
       dependencies: [
         "CFuzzer", "CKernels", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
-        "Inference", "Knowledge", "TestSupport",
+        "Inference", "Knowledge", "TestSupport", "Update",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

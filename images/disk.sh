@@ -1,13 +1,15 @@
 # shellcheck shell=bash disable=SC2154 # variables of images/build and of the board's manifest
 # Sourced by images/build: boot loaders, file systems, the partition table. Nothing here needs a loop device or root.
 #
-#   0 to 16 MiB   partition table, U-Boot of boards that want it there
+#   0 to 16 MiB   partition table, U-Boot of boards that want it there; at 14 and 15 MiB the state of the slots
 #   1             FAT "SKYNOD": boot loader, kernel, initrd; the owner's files are dropped here
-#   2             squashfs, read-only: the root file system
-#   3             ext4 "skynod-data": all that is ever written; the first start lets it grow to the disk's end
+#   2, 3          slots a and b, squashfs, read-only: the root file system, and room for the next one
+#   4             ext4 "skynod-data": all that is ever written; the first start lets it grow to the disk's end
 
 first_mib=16
 data_mib=32
+# A root file system, with its kernel, of about twice today's size.
+slot_mib=96
 
 # 16 bytes that depend on the image's content and on WHAT only, as a UUID.
 uuid() { # uuid WHAT
@@ -98,20 +100,23 @@ make_data() { # make_data FILE
 
 mib() { echo $((($(stat -c %s "$1") + 1048575) / 1048576)); }
 
-partitions() { # partitions FAT ROOT DATA: for sfdisk
-  local fat=$1 root=$2 data=$3 at=$first_mib
-  local sizes=("$(mib "$fat")" "$(mib "$root")" "$(mib "$data")")
+partitions() { # partitions FAT DATA: for sfdisk
+  local fat=$1 data=$2 at=$first_mib
+  local sizes=("$(mib "$fat")" "$slot_mib" "$slot_mib" "$(mib "$data")")
   if [ "$table" = gpt ]; then
     echo "label: gpt"
     echo "label-id: $(uuid disk)"
+    local linux=0FC63DAF-8483-4772-8E79-3D69D8477DE4
     echo "start=${at}MiB, size=${sizes[0]}MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=$(uuid 1), name=boot, attrs=LegacyBIOSBootable"
-    echo "start=$((at + sizes[0]))MiB, size=${sizes[1]}MiB, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=$(uuid 2), name=root"
-    echo "start=$((at + sizes[0] + sizes[1]))MiB, size=${sizes[2]}MiB, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, uuid=$(uuid 3), name=data"
+    echo "size=${sizes[1]}MiB, type=$linux, uuid=$(uuid 2), name=a"
+    echo "size=${sizes[2]}MiB, type=$linux, uuid=$(uuid 3), name=b"
+    echo "size=${sizes[3]}MiB, type=$linux, uuid=$(uuid 4), name=data"
   else
     echo "label: dos"
     echo "start=${at}MiB, size=${sizes[0]}MiB, type=c, bootable"
-    echo "start=$((at + sizes[0]))MiB, size=${sizes[1]}MiB, type=83"
-    echo "start=$((at + sizes[0] + sizes[1]))MiB, size=${sizes[2]}MiB, type=83"
+    echo "size=${sizes[1]}MiB, type=83"
+    echo "size=${sizes[2]}MiB, type=83"
+    echo "size=${sizes[3]}MiB, type=83"
   fi
 }
 
@@ -120,10 +125,11 @@ place() { dd if="$1" of="$2" bs=1M seek="$3" conv=notrunc,sparse status=none; } 
 make_disk() { # make_disk FILE FAT ROOT DATA
   local disk=$1 fat=$2 root=$3 data=$4 item at
   local root_at=$((first_mib + $(mib "$fat")))
-  local data_at=$((root_at + $(mib "$root")))
+  local data_at=$((root_at + 2 * slot_mib))
+  [ "$(mib "$root")" -le "$slot_mib" ] || die "the root file system has $(mib "$root") MiB, a slot $slot_mib (images/disk.sh)"
   # The last MiB is for the copy of a GPT.
   truncate -s "$((data_at + $(mib "$data") + 1))M" "$disk"
-  partitions "$fat" "$root" "$data" | sfdisk --quiet "$disk"
+  partitions "$fat" "$data" | sfdisk --quiet "$disk"
   place "$fat" "$disk" "$first_mib"
   place "$root" "$disk" "$root_at"
   place "$data" "$disk" "$data_at"
@@ -137,5 +143,21 @@ make_disk() { # make_disk FILE FAT ROOT DATA
     [ $((at % 512)) = 0 ] || die "$item: not at a sector's start"
     dd if="$kernel_tree/usr/lib/u-boot/${item%@*}" of="$disk" bs=512 seek=$((at / 512)) conv=notrunc status=none
   done
+  "${emulator[@]}" "out/$arch/skynod-update" format "$kernel_tree/boot/vmlinuz-$release" --disk "$disk" \
+    --slot-a $((root_at << 20)) --slot-b $(((root_at + slot_mib) << 20)) --slot-bytes $((slot_mib << 20)) \
+    --release "$number" --name "$version" $([ "$changes_kernel" = yes ] || echo --fixed-kernel)
   sfdisk --verify --quiet "$disk"
+}
+
+# What the slots take: the same root file system, and in it the kernel that it was made for.
+make_bundle() { # make_bundle ROOT INITRD FILE
+  local kernel=$kernel_tree/boot/vmlinuz-$release
+  mkdir -p "$work/slot/boot"
+  cp "$kernel" "$work/slot/boot/vmlinuz"
+  cp "$2" "$work/slot/boot/initrd"
+  kernel_id > "$work/slot/boot/kernel"
+  cp "$1" "$work/slot.squashfs"
+  squash "$work/slot" "$work/slot.squashfs"
+  out/host/skyhub bundle make --key "$bundle_key" --board "$board" --name "$version" --release "$number" --minimum "$minimum" \
+    --kernel "$kernel" "$work/slot.squashfs" "$3"
 }

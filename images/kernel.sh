@@ -48,6 +48,9 @@ load_order() { # load_order MODULES_DEP NAME...
       } }' "$dep"
 }
 
+# Tells the initrd whether a slot wants another kernel than the one that runs.
+kernel_id() { sha256sum < "$kernel_tree/boot/vmlinuz-$release" | cut -d ' ' -f 1; }
+
 make_initrd() { # make_initrd ROOT FILE
   local root=$1 file=$2 path name tree=$work/initrd
   local from=$kernel_tree/usr/lib/modules/$release
@@ -55,6 +58,8 @@ make_initrd() { # make_initrd ROOT FILE
   cp "$root/usr/bin/busybox" "$tree/bin/"
   install -m 755 images/init "$tree/init"
   ln -s busybox "$tree/bin/sh"
+  install -m 755 "out/$arch/skynod-update" "$tree/bin/skynod-update"
+  kernel_id > "$tree/kernel"
   # shellcheck disable=SC2086 # a list of names
   load_order "$from/modules.dep" $initrd_modules squashfs | while read -r path; do
     name=$(basename "$path"); name=${name%.xz}

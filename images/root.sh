@@ -80,12 +80,14 @@ units() { # units ROOT
   done
   for unit in fstrim.timer e2scrub_all.timer; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
   rm -f "$root"/etc/systemd/system/getty.target.wants/*
-  wants "$root" multi-user.target systemd-networkd.service skynod.service skynod-console.service skynod-configure.service skynod-errors-last.service
+  wants "$root" multi-user.target systemd-networkd.service skynod.service skynod-console.service skynod-configure.service skynod-errors-last.service \
+    skynod-update-confirm.service
   wants "$root" sockets.target systemd-networkd.socket skynod.socket
   wants "$root" sysinit.target systemd-timesyncd.service skynod-data.service
   wants "$root" timers.target skynod-errors.timer
   wants "$root" paths.target skynod-resolv.path
   ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+  mkdir -p "$root/etc/systemd/system.conf.d"
   cat > "$root/etc/systemd/system.conf.d/skynod.conf" <<CONF
 # The board's watchdog resets it when the kernel or PID 1 hangs; it also bounds a shutdown.
 [Manager]
@@ -167,6 +169,9 @@ make_root() { # make_root ROOT: all but the kernel's modules
   for applet in $("${emulator[@]}" "$root/usr/bin/busybox" --list); do
     [ -e "$root/usr/bin/$applet" ] || [ -e "$root/usr/sbin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
   done
+  install -m 755 "out/$arch/skynod-update" "$root/usr/sbin/skynod-update"
+  echo "$board" > "$root/usr/lib/skynod/board"
+  [ -z "$update_key" ] || install -m 644 "$update_key" "$root/usr/lib/skynod/update.key"
   mkdir -p "$root"/{data,proc,sys,dev,run,tmp,var,root,etc/modules-load.d}
   printf '%s\n' $modules_load > "$root/etc/modules-load.d/skynod.conf"
   units "$root"

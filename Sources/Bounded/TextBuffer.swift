@@ -144,3 +144,19 @@ public func utf8SequenceLength(_ span: RawSpan, at index: Int) -> Int {
   for i in 2..<max(2, length) where span[index + i] & 0xC0 != 0x80 { return 0 }
   return length
 }
+
+/// The value of a hexadecimal digit in either case.
+public func hexDigit(_ byte: UInt8) -> UInt8? {
+  switch byte {
+  case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+  case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+  case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+  default: nil
+  }
+}
+
+/// Two hexadecimal digits as a byte.
+public func hexByte(_ high: UInt8, _ low: UInt8) -> UInt8? {
+  guard let high = hexDigit(high), let low = hexDigit(low) else { return nil }
+  return high << 4 | low
+}

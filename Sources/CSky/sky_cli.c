@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,10 +34,9 @@ const char *sky_cli_argument(int index) {
   return index >= 0 && index < argument_count ? arguments[index] : "";
 }
 
-int sky_cli_write(int fd, const void *from, size_t n) {
-  const char *at = from;
+static int write_all(int fd, const char *at, size_t n, bool is_socket) {
   while (n > 0) {
-    ptrdiff_t put = write(fd, at, n);
+    ptrdiff_t put = is_socket ? send(fd, at, n, MSG_NOSIGNAL) : write(fd, at, n);
     if (put > 0) {
       at += put;
       n -= (size_t)put;
@@ -49,6 +49,10 @@ int sky_cli_write(int fd, const void *from, size_t n) {
   }
   return 0;
 }
+
+int sky_cli_write(int fd, const void *from, size_t n) { return write_all(fd, from, n, false); }
+
+int sky_cli_send(int fd, const void *from, size_t n) { return write_all(fd, from, n, true); }
 
 int sky_cli_wait(int first, int second, int timeout_ms) {
   struct pollfd waits[2] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
@@ -81,14 +85,18 @@ static void note_signal(int number) {
   interrupted = 1;
 }
 
-int sky_cli_view_begin(void) {
-  if (tcgetattr(0, &before) < 0) return -errno;
+void sky_cli_note_interrupts(void) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = note_signal;  // no SA_RESTART: waiting ends
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGHUP, &action, NULL);
+}
+
+int sky_cli_view_begin(void) {
+  if (tcgetattr(0, &before) < 0) return -errno;
+  sky_cli_note_interrupts();
   struct termios raw = before;
   raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
   raw.c_cc[VMIN] = 1;

@@ -127,10 +127,18 @@ int sky_directory_sync_of(const char *path) {
   return result;
 }
 
+// Two texts in one; snprintf would bring a third of a megabyte into a small static program. False when too long.
+static bool join(char *out, size_t room, const char *first, const char *second) {
+  size_t a = strlen(first), b = strlen(second);
+  if (a + b >= room) return false;
+  memcpy(out, first, a);
+  memcpy(out + a, second, b + 1);
+  return true;
+}
+
 int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode) {
   char temporary[512];
-  int length = snprintf(temporary, sizeof temporary, "%s.new", path);
-  if (length < 0 || (size_t)length >= sizeof temporary) return -ENAMETOOLONG;
+  if (!join(temporary, sizeof temporary, path, ".new")) return -ENAMETOOLONG;
   // One writer per state directory (its lock file sees to that): a leftover is from a crash.
   unlink(temporary);
   int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -150,6 +158,51 @@ int sky_file_write(const char *path, const void *bytes, size_t n, unsigned mode)
 int sky_file_replace(const char *from, const char *to) {
   return rename(from, to) == 0 ? sky_directory_sync_of(to) : -errno;
 }
+
+int sky_file_place(const char *from, const char *to) {
+  int result = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0 ? 0 : -errno;
+  // File systems without it: a hard link does the same; without those (FAT), looking first has to do.
+  if (result == -EINVAL || result == -ENOSYS) {
+    result = link(from, to) == 0 ? 0 : -errno;
+    if (result == 0) {
+      unlink(from);
+    } else if (result == -EPERM || result == -EOPNOTSUPP) {
+      result = access(to, F_OK) == 0 ? -EEXIST : rename(from, to) == 0 ? 0 : -errno;
+    }
+  }
+  return result == 0 ? sky_directory_sync_of(to) : result;
+}
+
+int sky_file_temporary(const char *directory) {
+  int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0) return fd;
+  // Where the file system has no files without a name: one that is gone at once. Two at the same time meet
+  // for a moment at most, and the second is refused.
+  char path[512];
+  if (!join(path, sizeof path, directory, "/.skynod-input")) return -ENAMETOOLONG;
+  fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return -errno;
+  unlink(path);
+  return fd;
+}
+
+int sky_lock(int fd) {
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EINTR) return -errno;
+  }
+  return 0;
+}
+
+// The descriptor when this process has it alone; else it is closed.
+static int locked(int fd) {
+  if (fd < 0) return -errno;
+  int result = sky_lock(fd);
+  if (result == 0) return fd;
+  close(fd);
+  return result;
+}
+
+int sky_directory_lock(const char *path) { return locked(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
 
 int sky_file_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }
 
@@ -171,15 +224,7 @@ int sky_directory_make(const char *path, unsigned mode) {
 }
 
 int sky_lock_file(const char *path) {
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -errno;
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    int error = errno;
-    close(fd);
-    return -error;
-  }
-  return fd;
+  return locked(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 int sky_group_find(const char *name, uint32_t *gid) {

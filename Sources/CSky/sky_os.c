@@ -278,7 +278,7 @@ int sky_accept(int fd, sky_address *peer) {
   }
 }
 
-int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms) {
+int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms, int unsent_bytes) {
   int on = 1, interval_s = idle_s / 3 > 0 ? idle_s / 3 : 1, probes = 3;
   if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return -errno;
   if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
@@ -287,7 +287,10 @@ int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms) {
       setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) != 0)
     return -errno;
   unsigned timeout = (unsigned)user_timeout_ms;
-  return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout) == 0 ? 0 : -errno;
+  if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout) != 0 ||
+      setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes) != 0)
+    return -errno;
+  return 0;
 }
 
 int sky_socket_address(int fd, bool peer, sky_address *out) {

@@ -25,7 +25,7 @@ extension DurableRing {
   /// `restore` gets the owner's bytes of the newest checkpoint (none for a new ring), then `visit` every
   /// live record in no particular order; `user` writes the owner's bytes anew. It blocks. It does not
   /// fail: see `health`.
-  public mutating func open<Store: BlockStore>(
+  public func open<Store: BlockStore>(
     _ store: Store, _ fresh: Fresh, now: Instant,
     restore: UserReader, visit: (RingOffer, RawSpan) -> Void, user: UserWriter
   ) {
@@ -56,14 +56,14 @@ extension DurableRing {
   static var exhausted: Int32 { 75 }
 
   /// Opens without a file: everything stays in memory.
-  public mutating func openWithoutStore(_ fresh: Fresh, error: Int32, now: Instant) {
+  public func openWithoutStore(_ fresh: Fresh, error: Int32, now: Instant) {
     (stream, salt, memoryStream) = (fresh.stream, fresh.salt, fresh.memoryStream)
     lastCheckpoint = now
     beginAge(Found(), slot: nil, isNew: true)
     stayInMemory(error)
   }
 
-  private mutating func stayInMemory(_ error: Int32) {
+  private func stayInMemory(_ error: Int32) {
     if error != 0 { counters.writeErrors += 1 }
     health = .memory(error)
     memoryFrom = nextSequence
@@ -71,7 +71,7 @@ extension DurableRing {
 
   // MARK: Heads
 
-  private mutating func readHead<Store: BlockStore>(_ store: Store) -> RingHead? {
+  private func readHead<Store: BlockStore>(_ store: Store) -> RingHead? {
     let memory = UnsafeMutableRawBufferPointer(rebasing: readMemory[0..<Int(block)])
     guard store.read(at: 0, into: memory) == 0 else {
       counters.readErrors += 1
@@ -87,7 +87,7 @@ extension DurableRing {
   }
 
   /// Reads both checkpoints into `slots`; the newest, or nil when neither is whole.
-  private mutating func readSlots<Store: BlockStore>(_ store: Store) -> RingSlot? {
+  private func readSlots<Store: BlockStore>(_ store: Store) -> RingSlot? {
     var newest: RingSlot?
     var valid = 0
     for index in 0..<UInt64(2) {
@@ -102,7 +102,7 @@ extension DurableRing {
     return newest
   }
 
-  private mutating func readSlot<Store: BlockStore>(_ store: Store, _ index: UInt64) -> RingSlot? {
+  private func readSlot<Store: BlockStore>(_ store: Store, _ index: UInt64) -> RingSlot? {
     guard store.read(at: offset(ofSlot: index), into: slotImage) == 0 else {
       counters.readErrors += 1
       return nil
@@ -116,7 +116,7 @@ extension DurableRing {
     return slot
   }
 
-  private mutating func restoreUser<Store: BlockStore>(
+  private func restoreUser<Store: BlockStore>(
     _ store: Store, _ slot: RingSlot, _ restore: UserReader
   ) {
     guard store.read(at: offset(ofSlot: slot.serial), into: slotImage) == 0 else {
@@ -146,7 +146,7 @@ extension DurableRing {
     var highest: UInt64 = 0
   }
 
-  private mutating func scan<Store: BlockStore>(
+  private func scan<Store: BlockStore>(
     _ store: Store, from slot: RingSlot?, visit: (RingOffer, RawSpan) -> Void
   ) -> Found {
     var found = Found()
@@ -185,7 +185,7 @@ extension DurableRing {
   }
 
   /// Reads on from `offset` as far as the medium lets; steps over blocks that cannot be read.
-  private mutating func load<Store: BlockStore>(_ store: Store, _ offset: inout UInt64) -> (UInt64, Int) {
+  private func load<Store: BlockStore>(_ store: Store, _ offset: inout UInt64) -> (UInt64, Int) {
     let most = Int(min(UInt64(parameters.readBytes), dataBytes - offset))
     if read(store, offset, 0..<most) { return (offset, most) }
     while offset < dataBytes {
@@ -203,14 +203,14 @@ extension DurableRing {
     return (offset, 0)
   }
 
-  private mutating func read<Store: BlockStore>(_ store: Store, _ offset: UInt64, _ range: Range<Int>) -> Bool {
+  private func read<Store: BlockStore>(_ store: Store, _ offset: UInt64, _ range: Range<Int>) -> Bool {
     let memory = UnsafeMutableRawBufferPointer(rebasing: readMemory[range])
     if store.read(at: parameters.dataOffset + offset + UInt64(range.lowerBound), into: memory) == 0 { return true }
     counters.readErrors += 1
     return false
   }
 
-  private mutating func note(
+  private func note(
     _ record: FoundRecord, _ at: UnsafeRawPointer, _ offset: UInt64, _ found: inout Found,
     _ visit: (RingOffer, RawSpan) -> Void
   ) {
@@ -232,7 +232,7 @@ extension DurableRing {
 
   /// Sets positions and sequences after the scan. The upper half of a sequence counts openings: no
   /// sequence is given twice, whatever was lost.
-  private mutating func beginAge(_ found: Found, slot: RingSlot?, isNew: Bool) {
+  private func beginAge(_ found: Found, slot: RingSlot?, isNew: Bool) {
     let base = slot?.tailPosition ?? found.firstOffset
     cursor = base
     cursorSequence = slot?.tailSequence ?? 0
@@ -282,7 +282,7 @@ extension DurableRing {
 
   // MARK: Writing
 
-  private mutating func writeHead<Store: BlockStore>(_ store: Store) -> Int32 {
+  private func writeHead<Store: BlockStore>(_ store: Store) -> Int32 {
     let memory = UnsafeMutableRawBufferPointer(rebasing: readMemory[0..<Int(block)])
     memory.initializeMemory(as: UInt8.self, repeating: 0)
     readCount = 0
@@ -291,7 +291,7 @@ extension DurableRing {
     return error == 0 ? store.sync() : error
   }
 
-  private mutating func writeOpeningSlot<Store: BlockStore>(
+  private func writeOpeningSlot<Store: BlockStore>(
     _ store: Store, user: UserWriter
   ) -> Int32 {
     let slot = makeSlot(user: user)

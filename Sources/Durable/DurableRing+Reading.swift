@@ -18,7 +18,7 @@ extension DurableRing {
 
   /// The next record to send. Nil when there is none, when a read has to end first (`pollRead`), or when
   /// too much is on the way.
-  public mutating func next() -> RingOffer? {
+  public func next() -> RingOffer? {
     bodyPointer = nil
     bodyCount = 0
     while handedOut < onTheWay.count {
@@ -38,7 +38,7 @@ extension DurableRing {
     return nextUnseen()
   }
 
-  private mutating func nextUnseen() -> RingOffer? {
+  private func nextUnseen() -> RingOffer? {
     while true {
       skipWhatHoldsNothing()
       guard cursor < offerEnd, !onTheWay.isFull else { return nil }
@@ -66,7 +66,7 @@ extension DurableRing {
   }
 
   /// Steps over padding and the unused end of a lap where it is known that no record follows.
-  private mutating func skipWhatHoldsNothing() {
+  private func skipWhatHoldsNothing() {
     if cursorSequence > settledSequence || cursor >= committed {
       cursor = max(cursor, committed)
       if cursorSequence <= settledSequence { passOver(upTo: settledSequence + 1) }
@@ -77,13 +77,13 @@ extension DurableRing {
   }
 
   /// The next record's sequence is at least this one: those between are not there.
-  private mutating func passOver(upTo sequence: UInt64) {
+  private func passOver(upTo sequence: UInt64) {
     // Ages begin far apart, with nothing between.
     if sequence >> 32 == cursorSequence >> 32 { counters.passedOver += sequence - cursorSequence }
     cursorSequence = sequence
   }
 
-  private mutating func offer(_ record: FoundRecord, _ at: UnsafeRawPointer) -> RingOffer {
+  private func offer(_ record: FoundRecord, _ at: UnsafeRawPointer) -> RingOffer {
     bodyPointer = at + RingFormat.recordHeadBytes
     bodyCount = record.bodyBytes
     let isStored = placed.isEmpty || record.sequence < placed.firstSequence
@@ -93,7 +93,7 @@ extension DurableRing {
   }
 
   /// A record that was handed out once and cannot be read now.
-  private mutating func passOver(_ index: Int) {
+  private func passOver(_ index: Int) {
     counters.quarantined += 1
     counters.passedOver += 1
     onTheWay[index].isDone = true
@@ -106,7 +106,7 @@ extension DurableRing {
   }
 
   /// What lies at a position, once its bytes are in memory; asks for them if they are not.
-  private mutating func look(at position: UInt64) -> Look {
+  private func look(at position: UInt64) -> Look {
     if !placed.isEmpty, position >= placedAt {
       // The lap's unused end lies before `placedAt`; what follows the records is padding.
       let at = UnsafeRawPointer(placed.memory.baseAddress!) + Int(position - placedAt)
@@ -143,14 +143,14 @@ extension DurableRing {
     Int(min(dataBytes - position % dataBytes, committed - min(committed, position), UInt64(parameters.fileBytes)))
   }
 
-  private mutating func want(_ position: UInt64, _ bytes: Int, least: Int) {
+  private func want(_ position: UInt64, _ bytes: Int, least: Int) {
     guard wanted == nil else { return }
     let ahead = readable(from: position)
     wanted = Wanted(position: position, bytes: min(bytes, ahead), least: min(least, ahead))
   }
 
   /// What is to be read now, if anything.
-  public mutating func pollRead() -> RingRead? {
+  public func pollRead() -> RingRead? {
     guard !isReading, let wanted else { return nil }
     isReading = true
     readCount = 0
@@ -162,7 +162,7 @@ extension DurableRing {
   }
 
   /// The read that `pollRead` gave has ended, with an error number or 0. `next` may have a record now.
-  public mutating func handleRead(error: Int32) {
+  public func handleRead(error: Int32) {
     guard isReading, let done = wanted else { return }
     isReading = false
     if error == 0 {

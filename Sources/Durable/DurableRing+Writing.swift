@@ -6,7 +6,7 @@ extension DurableRing {
 
   /// What is to be written now, if anything. `user` fills in the owner's bytes of a checkpoint and
   /// returns how many; they must describe exactly the records appended so far.
-  public mutating func pollWrite(now: Instant, user: UserWriter) -> RingWrite? {
+  public func pollWrite(now: Instant, user: UserWriter) -> RingWrite? {
     guard !isWriting else { return nil }
     let isDue = isCheckpointDue(now)
     if placed.isEmpty, !filling.isEmpty,
@@ -38,7 +38,7 @@ extension DurableRing {
 
   /// The write that `pollWrite` gave has ended: `batchStored` when the batch's sync returned 0, `error`
   /// the first error number, or 0.
-  public mutating func handleWritten(batchStored: Bool, error: Int32, now: Instant) {
+  public func handleWritten(batchStored: Bool, error: Int32, now: Instant) {
     precondition(isWriting)
     isWriting = false
     if !placed.isEmpty, batchStored || error == 0 {
@@ -69,10 +69,13 @@ extension DurableRing {
 
   /// Wants all consumption recorded soon, as before an orderly stop: what a checkpoint does not know to be
   /// consumed is handed out again by the next start. Done when `isCheckpointed`.
-  public mutating func askForCheckpoint() { isAsked = true }
+  public func askForCheckpoint() { isAsked = true }
 
   /// The medium knows of everything that was consumed.
   public var isCheckpointed: Bool { !isDirty }
+
+  /// The medium has all that it can: every record that was appended, and what was consumed.
+  public var isSettled: Bool { health != .stored || isCheckpointed && settledSequence + 1 >= nextSequence }
 
   /// When `pollWrite` may have something without another call before; `.never` when nothing waits.
   public func deadline(now: Instant) -> Instant {
@@ -113,7 +116,7 @@ extension DurableRing {
     lastCheckpoint + (isPressed ? min(1_000, parameters.checkpointMs) : parameters.checkpointMs)
   }
 
-  mutating func placeFilling() {
+  func placeFilling() {
     swap(&filling, &placed)
     let whole = rounded(placed.used)
     let rest = UnsafeMutableRawBufferPointer(rebasing: placed.memory[placed.used..<Int(whole)])
@@ -123,7 +126,7 @@ extension DurableRing {
     precondition(head - reclaimed <= dataBytes)
   }
 
-  mutating func makeSlot(user: UserWriter) -> RingSlot {
+  func makeSlot(user: UserWriter) -> RingSlot {
     let at = tail
     var slot = RingSlot(
       serial: newestSlot.serial + 1, tailSequence: at.sequence, tailPosition: at.position, nextSequence: nextSequence,
@@ -137,7 +140,7 @@ extension DurableRing {
 
   func offset(ofSlot serial: UInt64) -> UInt64 { UInt64(parameters.slotBytes) * (1 + serial & 1) }
 
-  mutating func keep(_ slot: RingSlot) {
+  func keep(_ slot: RingSlot) {
     if slot.serial & 1 == 0 { slots.even = slot } else { slots.odd = slot }
   }
 }

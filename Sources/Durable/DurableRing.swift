@@ -62,7 +62,7 @@ public struct RingOffer: Equatable, Sendable {
 /// and flipped bits.
 ///
 /// It does no IO: `pollWrite` and `pollRead` say what is to be done, `handleWritten` and `handleRead`
-/// what came of it. Order of calls: `open` once; then `append`, `next`, `consume`, `rewind` in any
+/// what came of it. One object for whoever uses it and for who keeps it on the medium. Order of calls: `open` once; then `append`, `next`, `consume`, `rewind` in any
 /// order, and after each turn `pollWrite` and `pollRead` until they give nothing. It allocates when it
 /// is created and never after.
 ///
@@ -72,7 +72,7 @@ public struct RingOffer: Equatable, Sendable {
 ///
 /// Invariant: `reclaimed <= tail <= cursor <= offerEnd <= head <= reclaimed + dataBytes`, all positions;
 /// a position is an offset into the data plus the laps before it.
-public struct DurableRing: ~Copyable {
+public final class DurableRing {
   public let parameters: RingParameters
   let dataBytes: UInt64
   let block: UInt64
@@ -186,7 +186,7 @@ public struct DurableRing: ~Copyable {
   // MARK: Appending
 
   /// Takes a record in; its sequence. It is not acknowledged by this: see `settledSequence`.
-  public mutating func append(kind: UInt8, flags: UInt8 = 0, _ body: RawSpan, now: Instant) throws(RingRefusal)
+  public func append(kind: UInt8, flags: UInt8 = 0, _ body: RawSpan, now: Instant) throws(RingRefusal)
     -> UInt64
   {
     guard body.byteCount <= parameters.bodyBytes else {
@@ -230,7 +230,7 @@ public struct DurableRing: ~Copyable {
 
   /// A record handed out has arrived, or is to be dropped. False when it is not on the way.
   @discardableResult
-  public mutating func consume(_ sequence: UInt64) -> Bool {
+  public func consume(_ sequence: UInt64) -> Bool {
     guard let i = onTheWay.index(of: sequence), !onTheWay[i].isDone else { return false }
     onTheWay[i].isDone = true
     counters.consumed += 1
@@ -239,17 +239,17 @@ public struct DurableRing: ~Copyable {
   }
 
   /// The link broke: everything handed out and not consumed is handed out again, in order.
-  public mutating func rewind() {
+  public func rewind() {
     handedOut = 0
     dropDone()
   }
 
   /// The last record handed out could not be sent after all; it is the next one again.
-  public mutating func putBack() {
+  public func putBack() {
     if handedOut > 0 { handedOut -= 1 }
   }
 
-  mutating func dropDone() {
+  func dropDone() {
     while !onTheWay.isEmpty, onTheWay[0].isDone {
       onTheWay.removeFirst()
       if handedOut > 0 { handedOut -= 1 }
@@ -258,7 +258,7 @@ public struct DurableRing: ~Copyable {
   }
 
   /// Without a medium a batch is done when all of it is consumed, and its place is free again.
-  mutating func dropPlacedIfConsumed() {
+  func dropPlacedIfConsumed() {
     guard health != .stored, !isWriting, !placed.isEmpty, tail.sequence > placed.lastSequence else { return }
     settledSequence = placed.lastSequence
     placed.removeAll()

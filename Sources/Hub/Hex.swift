@@ -1,3 +1,4 @@
+import Bounded
 import Foundation
 
 extension Data {
@@ -19,21 +20,12 @@ extension Data {
     guard digits.count.isMultiple(of: 2) else { return nil }
     var bytes = Data(capacity: digits.count / 2)
     for i in stride(from: 0, to: digits.count, by: 2) {
-      guard let high = hexValue(digits[i]), let low = hexValue(digits[i + 1]) else { return nil }
-      bytes.append(high << 4 | low)
+      guard let byte = hexByte(digits[i], digits[i + 1]) else { return nil }
+      bytes.append(byte)
     }
     self = bytes
   }
 
   /// A copy of a span's bytes.
   init(copying span: RawSpan) { self = span.withUnsafeBytes { Data($0) } }
-}
-
-private func hexValue(_ digit: UInt8) -> UInt8? {
-  switch digit {
-  case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-  case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-  case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
-  default: nil
-  }
 }

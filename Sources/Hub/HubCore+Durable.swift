@@ -19,6 +19,8 @@ final class Delivery {
   var startsOverAt = Instant.never
   /// The node had no room: nothing until then.
   var isPaused = false
+  /// It had none for a moment only: the batch that its medium takes was full.
+  var isBusy = false
 
   var deadline: Instant { min(continuesAt, startsOverAt) }
 
@@ -26,6 +28,7 @@ final class Delivery {
     cursor = 0
     inFlight.removeAll(keepingCapacity: true)
     isPaused = false
+    isBusy = false
     startsOverAt = .never
   }
 
@@ -101,11 +104,17 @@ extension HubCore {
     if entry.isForLater {
       guard !delivery.isPaused else { return }
       delivery.isPaused = true
+      delivery.isBusy = entry.failure == .busy
       delivery.startsOverAt = now + Limits.resumeMs
       return wake(at: delivery.startsOverAt)
     }
     forget(delivery.inFlight.remove(at: index), now: now)
     if entry.failure == nil { status.messagesDelivered += 1 } else { status.messagesDropped += 1 }
+    // Its medium has taken that batch: there is room for the next one. Five long messages are a batch, and two
+    // seconds for each would be twelve minutes for a file of 5 MiB.
+    guard entry.failure == nil, delivery.isPaused, delivery.isBusy else { return }
+    delivery.startsOverAt = min(delivery.startsOverAt, now + Self.gatherMs)
+    wake(at: delivery.startsOverAt)
   }
 
   private func forget(_ key: SpoolKey, now: Instant) {

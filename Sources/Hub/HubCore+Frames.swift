@@ -51,7 +51,7 @@ extension HubCore {
     // A leaf has its answer from its relay.
     guard id == link.nodeId else { return }
     scratch.consume(scratch.count)
-    scratch.append(bigEndian: wallClockMs())
+    HeartbeatAck(wallTimeMs: wallClockMs()).append(to: &scratch)
     send(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), scratch, to: link, now: now)
   }
 

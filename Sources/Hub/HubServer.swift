@@ -15,8 +15,6 @@ public final class HubServer {
   static let acceptsPerTurn = 32
   /// The longest wait for the other side's end of stream after our last words.
   static let lingerMs: UInt64 = 1_000
-  /// How long to leave the listener alone when the process has no descriptor left.
-  static let acceptPauseMs: UInt64 = 100
 
   enum Token {
     static let listener: UInt64 = 0
@@ -208,7 +206,7 @@ public final class HubServer {
       }
     } catch {
       log.line(.error, "no descriptor left for another connection: raise LimitNOFILE or lower --max-nodes")
-      acceptAgainAt = now + Self.acceptPauseMs
+      acceptAgainAt = now + Limits.acceptPauseMs
     }
     if !core.canOpen || acceptAgainAt != .never { listen(false) }
   }

@@ -122,8 +122,8 @@ struct SentencePieceEncoder {
 
   /// A token's bytes: a blank for each U+2581, the byte of `<0x41>`.
   static func append(_ text: UnsafeRawBufferPointer, isByte: Bool, to out: inout TextBuffer) {
-    if isByte, text.count == 6, let high = hexDigit(text[3]), let low = hexDigit(text[4]) {
-      return out.append(byte: high << 4 | low)
+    if isByte, text.count == 6, let byte = hexByte(text[3], text[4]) {
+      return out.append(byte: byte)
     }
     var at = 0
     while at < text.count {
@@ -134,15 +134,6 @@ struct SentencePieceEncoder {
         out.append(byte: text[at])
         at += 1
       }
-    }
-  }
-
-  private static func hexDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-    default: nil
     }
   }
 }

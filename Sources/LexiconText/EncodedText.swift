@@ -128,10 +128,8 @@ public struct EncodedText: ~Escapable {
     let count = (argument.byteCount - start) / 2
     guard (argument.byteCount - start) % 2 == 0, count <= out.count else { return nil }
     for i in 0..<count {
-      guard let high = TokenText.hexDigit(argument[start + 2 * i]),
-        let low = TokenText.hexDigit(argument[start + 2 * i + 1])
-      else { return nil }
-      out[i] = high << 4 | low
+      guard let byte = hexByte(argument[start + 2 * i], argument[start + 2 * i + 1]) else { return nil }
+      out[i] = byte
     }
     return count
   }

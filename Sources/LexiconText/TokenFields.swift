@@ -100,16 +100,6 @@ public enum TokenText {
     }
   }
 
-  /// The value of a hexadecimal digit.
-  static func hexDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte - 0x30
-    case 0x41...0x46: byte - 0x41 + 10
-    case 0x61...0x66: byte - 0x61 + 10
-    default: nil
-    }
-  }
-
   private static func number(_ value: UInt32, radix: UInt32, prefix: StaticString, digits: Int) -> InlineText<16> {
     let alphabet: StaticString = "0123456789ABCDEF"
     var text = InlineArray<16, UInt8>(repeating: 0)

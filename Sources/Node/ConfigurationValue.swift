@@ -178,17 +178,10 @@ enum ConfigurationValue {
     guard text.byteCount == 64 else { return nil }
     var bytes = InlineArray<32, UInt8>(repeating: 0)
     for i in 0..<32 {
-      guard let high = hexDigit(text[2 * i]), let low = hexDigit(text[2 * i + 1]) else { return nil }
-      bytes[i] = high << 4 | low
+      guard let byte = hexByte(text[2 * i], text[2 * i + 1]) else { return nil }
+      bytes[i] = byte
     }
     return bytes
-  }
-
-  static func hexDigit(_ byte: UInt8) -> UInt8? {
-    if isDigit(byte) { return byte - UInt8(ascii: "0") }
-    let lower = byte | 0x20
-    guard lower >= UInt8(ascii: "a"), lower <= UInt8(ascii: "f") else { return nil }
-    return lower - UInt8(ascii: "a") + 10
   }
 
   /// Levenshtein's distance, saying 99 for names that cannot be keys.

@@ -3,7 +3,7 @@ import Wire
 
 /// Messages that arrived for this node and were not yet acknowledged by its owner. Fixed slots, each with
 /// room for the longest message; when full, a new message is refused to its sender, never an old one dropped.
-public struct Inbox: ~Copyable {
+public final class Inbox {
   public struct Entry: Equatable, Sendable {
     /// Numbered by this node, rising.
     public let number: UInt64
@@ -43,7 +43,7 @@ public struct Inbox: ~Copyable {
   public subscript(index: Int) -> Entry { entries[index] }
 
   /// The number given to the message; `full` or `tooLong` when it cannot be kept.
-  public mutating func append(
+  public func append(
     _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64, stream: UInt64 = 0, record: UInt64 = 0
   ) throws(ErrorCode) -> UInt64 {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
@@ -67,7 +67,7 @@ public struct Inbox: ~Copyable {
   }
 
   /// Drops the oldest message if its number is not above this one.
-  mutating func popFirst(upTo number: UInt64) -> Entry? {
+  func popFirst(upTo number: UInt64) -> Entry? {
     guard entries.count > 0, entries[0].number <= number, let entry = entries.popFirst() else { return nil }
     freeSlots.append(entry.slot)
     return entry

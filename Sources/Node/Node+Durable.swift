@@ -35,7 +35,7 @@ extension Node {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
     // What cannot be on the medium is not taken: an acknowledgement would be a lie.
-    guard stores.outgoing.ring.health == .stored else { throw .ioFailed }
+    guard stores.outgoing.health == .stored else { throw .ioFailed }
     scratch.clear()
     StoredMessage(to: destination, timeToLiveS: timeToLiveS, takenMs: wallTimeMs(now: now))
       .appendOutgoing(to: &scratch)
@@ -51,33 +51,33 @@ extension Node {
   /// is then only in memory, and may arrive all the same.
   public func isStored(_ sequence: UInt64) throws(ErrorCode) -> Bool {
     guard let stores else { throw .ioFailed }
-    if stores.outgoing.ring.settledSequence >= sequence { return true }
-    guard stores.outgoing.ring.health == .stored else { throw .ioFailed }
+    if stores.outgoing.settledSequence >= sequence { return true }
+    guard stores.outgoing.health == .stored else { throw .ioFailed }
     return false
   }
 
   /// True when no acknowledged message would come back after a crash.
   public var isAcknowledgementStored: Bool {
-    guard let stores, stores.incoming.ring.health == .stored else { return true }
-    return stores.incoming.ring.isCheckpointed
+    guard let stores, stores.incoming.health == .stored else { return true }
+    return stores.incoming.isCheckpointed
   }
 
   /// Durable messages that wait for a hub.
-  public var waitingToGo: UInt64 { stores?.outgoing.ring.recordCount ?? 0 }
+  public var waitingToGo: UInt64 { stores?.outgoing.recordCount ?? 0 }
   /// Durable messages that wait for the owner, those in the inbox included.
-  public var waitingHere: UInt64 { stores?.incoming.ring.recordCount ?? 0 }
+  public var waitingHere: UInt64 { stores?.incoming.recordCount ?? 0 }
 
   /// Whether the media take what is to be kept.
   public var isStorageWell: Bool {
     guard let stores else { return false }
-    return stores.outgoing.ring.health == .stored && stores.incoming.ring.health == .stored
+    return stores.outgoing.health == .stored && stores.incoming.health == .stored
   }
 
-  private static func append(_ body: borrowing ByteQueue, to store: SharedRing, now: Instant) throws(ErrorCode)
+  private static func append(_ body: borrowing ByteQueue, to store: DurableRing, now: Instant) throws(ErrorCode)
     -> UInt64
   {
     do throws(RingRefusal) {
-      return try store.ring.append(kind: 1, body.bytes, now: now)
+      return try store.append(kind: 1, body.bytes, now: now)
     } catch {
       switch error {
       case .full: throw .full
@@ -96,7 +96,7 @@ extension Node {
     fillInbox(stores)
     guard state == .online else {
       // Whoever sent them sends again on the next link, and hears of it then.
-      while !owed.isEmpty, owed[0].record <= stores.incoming.ring.settledSequence { _ = owed.popFirst() }
+      while !owed.isEmpty, owed[0].record <= stores.incoming.settledSequence { _ = owed.popFirst() }
       return false
     }
     let before = session.output.count
@@ -114,21 +114,21 @@ extension Node {
     guard let stores else { return }
     timers.cancel(.resume)
     timers.cancel(.resend)
-    stores.outgoing.ring.rewind()
+    stores.outgoing.rewind()
   }
 
   private func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
     guard timers[.resume] == .never else { return }
     let room = Session.recordBytes(body: Limits.streamBytes + Limits.messageBytes)
-    while session.output.space >= 2 * room, let offer = stores.outgoing.ring.next() {
-      guard let message = Self.copyBody(of: stores.outgoing.ring, stream: offer.stream, to: &scratch) else {
+    while session.output.space >= 2 * room, let offer = stores.outgoing.next() {
+      guard let message = Self.copyBody(of: stores.outgoing, stream: offer.stream, to: &scratch) else {
         // Whole by its checksum and not ours: written by a version to come, or by a stranger.
-        stores.outgoing.ring.consume(offer.sequence)
+        stores.outgoing.consume(offer.sequence)
         counters.ignored += 1
         continue
       }
       guard let left = message.secondsLeft(wallMs: wallTimeMs(now: now)) else {
-        stores.outgoing.ring.consume(offer.sequence)
+        stores.outgoing.consume(offer.sequence)
         giveUp(offer.sequence, .expired)
         continue
       }
@@ -142,7 +142,7 @@ extension Node {
   }
 
   /// Leaves the stream's name and the text of the outgoing record at hand in `scratch`.
-  private static func copyBody(of ring: borrowing DurableRing, stream: UInt64, to scratch: inout ByteQueue)
+  private static func copyBody(of ring: DurableRing, stream: UInt64, to scratch: inout ByteQueue)
     -> StoredMessage?
   {
     guard let message = StoredMessage(outgoing: ring.body) else { return nil }
@@ -157,17 +157,17 @@ extension Node {
     guard let stores else { return counters.ignored += 1 }
     for i in 0..<(try session.withBody(StoredEntry.count)) {
       let entry = try session.withBody { body throws(ErrorCode) in try StoredEntry.at(i, in: body) }
-      guard stores.outgoing.ring.gives(stream: entry.stream, sequence: entry.sequence) else {
+      guard stores.outgoing.gives(stream: entry.stream, sequence: entry.sequence) else {
         counters.ignored += 1
         continue
       }
       if entry.isForLater {
         timers.set(.resume, now + Limits.resumeMs)
-      } else if stores.outgoing.ring.consume(entry.sequence) {
+      } else if stores.outgoing.consume(entry.sequence) {
         if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }
-    timers.set(.resend, stores.outgoing.ring.onTheWayCount > 0 ? now + Limits.resendMs : .never)
+    timers.set(.resend, stores.outgoing.onTheWayCount > 0 ? now + Limits.resendMs : .never)
   }
 
   /// A posted message will not arrive.
@@ -247,7 +247,7 @@ extension Node {
 
   /// Tells the hub, and the sender, of what has reached the medium.
   private func sayStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
-    let settled = stores.incoming.ring.settledSequence
+    let settled = stores.incoming.settledSequence
     let least = Session.recordBytes(body: Limits.storedEntries * StoredEntry.byteCount)
     guard !owed.isEmpty, owed[0].record <= settled, session.output.space >= 2 * least else { return }
     scratch.clear()
@@ -268,20 +268,20 @@ extension Node {
 
   /// What is on the medium and was not shown yet becomes visible to the owner.
   private func fillInbox(_ stores: Stores) {
-    while inbox.count < inbox.capacity, let offer = stores.incoming.ring.next() {
+    while inbox.count < inbox.capacity, let offer = stores.incoming.next() {
       do throws(ErrorCode) {
-        let entry = try Self.show(offer, of: stores.incoming.ring, in: &inbox)
+        let entry = try Self.show(offer, of: stores.incoming, in: inbox)
         counters.received += 1
         tell(.message(number: entry.number, source: entry.source))
       } catch {
         // Whole by its checksum and not ours.
-        stores.incoming.ring.consume(offer.sequence)
+        stores.incoming.consume(offer.sequence)
         counters.ignored += 1
       }
     }
   }
 
-  private static func show(_ offer: RingOffer, of ring: borrowing DurableRing, in inbox: inout Inbox)
+  private static func show(_ offer: RingOffer, of ring: DurableRing, in inbox: Inbox)
     throws(ErrorCode) -> (number: UInt64, source: UInt32)
   {
     guard let message = StoredMessage(incoming: ring.body) else { throw .malformed }
@@ -298,8 +298,8 @@ extension Node {
     while let entry = inbox.popFirst(upTo: number) {
       dropped += 1
       guard entry.record != 0, let stores else { continue }
-      stores.incoming.ring.consume(entry.record)
-      stores.incoming.ring.askForCheckpoint()
+      stores.incoming.consume(entry.record)
+      stores.incoming.askForCheckpoint()
     }
     return dropped
   }

@@ -49,7 +49,7 @@ extension Node {
     precondition(timers[.heartbeat] == .never || state == .online)
     precondition((timers[.silence] != .never) == (state == .online), "every link is watched for silence")
     precondition(timers[.rekey] == .never || state == .online)
-    precondition(timers[.failback] == .never || state == .online && hubIndex > 0)
+    precondition(timers[.failback] == .never || state == .online && (hubIndex > 0 || isCutOff))
     precondition((timers[.drain] != .never) == (state == .draining), "draining has its end")
     precondition(timers[.resume] == .never || state == .online)
     precondition(timers[.resend] == .never || state == .online)

@@ -48,6 +48,7 @@ extension Node {
     heartbeatSentAt = .never
     challenged = nil
     isWayNew = false
+    isCutOff = false
     dictionaryLinkEnded()
   }
 
@@ -146,7 +147,7 @@ extension Node {
     timers.set(.silence, now + silenceMs)
     timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
     if hubIndex == 0 { preferredRefused = false }
-    watchForPreferredHub(now: now)
+    watchForBetterHub(now: now)
     enter(.online)
     tell(.hub(hubIndex))
     want(.sampleVitals)  // the first heartbeat goes at once
@@ -160,8 +161,15 @@ extension Node {
     challengePeers(now: now)
   }
 
-  /// Arms the look for a more preferred hub, if there is one.
-  func watchForPreferredHub(now: Instant) {
+  /// Arms the look for a hub that would be better than the present one: one that is more preferred, or any other while
+  /// the present one leads nowhere.
+  func watchForBetterHub(now: Instant) {
+    if isCutOff {
+      probeIndex = probeIndex + 1 < hubs.count ? probeIndex + 1 : 0
+      if probeIndex == hubIndex { probeIndex = hubIndex + 1 < hubs.count ? hubIndex + 1 : 0 }
+      return timers.set(.failback, hubs.count > 1 ? now + Limits.cutOffMs : .never)
+    }
+    probeIndex = 0
     let wait = preferredRefused ? Limits.failbackRefusedMs : Limits.failbackMs
     timers.set(.failback, hubIndex > 0 ? now + wait : .never)
   }
@@ -272,14 +280,14 @@ extension Node {
   }
 
   func takeProbe(reachable: Bool, now: Instant) {
-    guard state == .online, hubIndex > 0, !wanted.contains(.probe) else { return }
+    guard state == .online, hubIndex != probeIndex, probeIndex < hubs.count, !wanted.contains(.probe) else { return }
     if !reachable {
-      watchForPreferredHub(now: now)
+      watchForBetterHub(now: now)
     } else if outbox.unresolved > 0 {
       // Receipts come through the present hub: by then each has come or counts as lost.
       timers.set(.failback, now + Limits.receiptTimeoutMs)
     } else {
-      hubIndex = 0
+      hubIndex = probeIndex
       restartLink(now: now)
     }
   }

@@ -11,13 +11,14 @@ extension Node {
 
   /// A place for a connection that was accepted; nil: close it. TLS is the caller's business, then `peerUp`.
   public func openPeer(now: Instant) -> Int? {
-    guard activeDuties.contains(.relay), state != .draining, state != .stopped, let place = relay.freePlace() else {
-      return nil
-    }
+    guard activeDuties.contains(.relay), hasWayUp, let place = relay.freePlace() else { return nil }
     relay.references += 1
     relay.peers[place].open(reference: relay.references, now: now)
     return place
   }
+
+  /// Without a way to a hub nobody can be let in; those who look for a way had better find this one closed.
+  private var hasWayUp: Bool { state == .online && !isCutOff }
 
   func peerSecured(_ place: Int, exporter: Bytes32, entropy: Bytes32) {
     let peer = relay.peers[place]
@@ -71,6 +72,8 @@ extension Node {
         closePeer(place, .handshakeTimeout, now: now)
         continue
       }
+      peer.forgiveIfDue(now: now)
+      guard peer.endOfLink(silenceMs: silenceMs) <= now else { continue }
       closePeer(place, now >= peer.session.keyDeadline ? .keyExpired : .linkSilent, now: now)
     }
   }
@@ -101,7 +104,7 @@ extension Node {
     peer.hasMore = false
     while peer.phase != .free, peer.phase != .closing, peer.phase != .securing {
       // What is read must have a place to go: who sends more than the hub takes has to wait.
-      guard left > 0, !peer.isLinked || hasRoomUp, peer.session.output.space >= Limits.relayReserveBytes else {
+      guard left > 0, !peer.isLinked || canGoOn(peer), peer.session.output.space >= Limits.relayReserveBytes else {
         peer.hasMore = true
         return
       }
@@ -131,13 +134,16 @@ extension Node {
 
   /// Whether `moveRelayed` has something to do that waits for nobody.
   public var isRelayDue: Bool {
-    guard hasRoomUp else { return false }
-    for peer in relay.peers where peer.hasMore && peer.session.output.space >= Limits.relayReserveBytes { return true }
+    for peer in relay.peers where peer.hasMore && canGoOn(peer) {
+      if peer.session.output.space >= Limits.relayReserveBytes { return true }
+    }
     return false
   }
 
-  private var hasRoomUp: Bool {
-    state != .online || session.output.space >= Session.recordBytes(body: Limits.frameBodyBytes)
+  /// There is room towards the hub, and the leaf has not had its share of what is on its way.
+  private func canGoOn(_ peer: RelayPeer) -> Bool {
+    guard state == .online else { return true }
+    return session.output.count <= Limits.relayQueueBytes && !peer.hasItsShare
   }
 
   private func take(_ event: Session.Event, from place: Int, now: Instant) throws(ErrorCode) {
@@ -212,7 +218,7 @@ extension Node {
   private func acknowledgeBeat(_ frame: FrameHeader, _ place: Int, now: Instant) throws(ErrorCode) {
     let peer = relay.peers[place]
     scratch.clear()
-    scratch.append(bigEndian: wallTimeMs(now: now))
+    HeartbeatAck(wallTimeMs: wallTimeMs(now: now), isCutOff: !hasWayUp).append(to: &scratch)
     try peer.session.send(
       FrameHeader(kind: .heartbeatAck, destination: peer.id, sequence: frame.sequence), bodyOf: scratch, now: now)
   }
@@ -231,7 +237,11 @@ extension Node {
       failure = forwardUp(frame, from: place, now: now)
     }
     // What became of it the receiver says; here only that it cannot go on.
-    if let failure { sendReceipt(for: frame, failure, to: place, now: now) }
+    if let failure {
+      sendReceipt(for: frame, failure, to: place, now: now)
+    } else {
+      relay.peers[place].noteHandedOn(now: now)
+    }
   }
 
   private func takeFromLeaf(receipt frame: FrameHeader, _ place: Int, now: Instant) throws(ErrorCode) {
@@ -431,6 +441,7 @@ extension Node {
   private func forwardDown(_ frame: FrameHeader, from: borrowing Session, to place: Int, now: Instant) -> ErrorCode? {
     guard let onward = oneHopOn(frame) else { return .unreachable }
     let peer = relay.peers[place]
+    if frame.kind == .receipt { peer.noteAnswered(now: now) }
     guard peer.isLinked else { return .unreachable }
     guard peer.session.output.space >= Session.recordBytes(body: from.body.byteCount) + Limits.relayReserveBytes else {
       relay.counters.full += 1

@@ -82,8 +82,13 @@ extension Node {
   }
 
   private func takeHeartbeatAck(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
-    takeHubTime(try session.withBody(decodeWallTime), now: now)
+    let ack = try session.withBody { body throws(ErrorCode) in try HeartbeatAck(decoding: body) }
+    takeHubTime(ack.wallTimeMs, now: now)
     counters.heartbeatsAcked += 1
+    if ack.isCutOff != isCutOff {
+      isCutOff = ack.isCutOff
+      watchForBetterHub(now: now)
+    }
     guard frame.sequence == beatSequence, heartbeatSentAt != .never else { return }
     let rtt = now.since(heartbeatSentAt)
     rttMs = rtt

@@ -191,7 +191,7 @@ public final class Node {
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
-  public internal(set) var inbox: Inbox
+  public let inbox: Inbox
   /// Nil where there is no place for durable messages.
   public let stores: Stores?
   /// Nodes that are linked to this one; no places unless it is to relay.
@@ -213,7 +213,7 @@ public final class Node {
   var verifier = Secret<32>()
   var heartbeatSentAt = Instant.never
   var lastHeard = Instant(ms: 0)
-  var outbox = Outbox()
+  let outbox = Outbox()
   var owed = Ring<Owed, 64>()
   var awaited = Ring<Awaited, 64>()
   var messageSequence: UInt64 = 0
@@ -227,6 +227,10 @@ public final class Node {
   var challenged: RouteChallenge?
   /// The way to the hub is a new one since the last CONFIGURE.
   var isWayNew = false
+  /// The relay that this node is linked to says that it has no way to a hub.
+  public internal(set) var isCutOff = false
+  /// Which hub is looked at next, to see whether it answers.
+  var probeIndex = 0
   /// What the hub asks for; the owner may ask for less.
   var hubRekeyAfterMs = Limits.rekeyAfterMs
 
@@ -237,7 +241,7 @@ public final class Node {
   ) {
     self.stores = stores
     relay = Relay(places: relayPlaces)
-    inbox = Inbox(lastNumber: stores.map { $0.incoming.ring.nextSequence - 1 } ?? 0)
+    inbox = Inbox(lastNumber: stores.map { $0.incoming.nextSequence - 1 } ?? 0)
     identity = Identity(seed: seed)
     random = Drbg(seed: entropy)
     self.me = me
@@ -287,7 +291,7 @@ public final class Node {
     case .persist: return .persist
     case .disconnect: return .disconnect
     case .connect: return .connect(hubIndex)
-    case .probe: return .probe(0)
+    case .probe: return .probe(probeIndex)
     case .sampleVitals: return .sampleVitals
     default: return .stop
     }
@@ -361,7 +365,7 @@ public final class Node {
       if state == .offline { retrySoon(now: now) }
       if state == .online {
         timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
-        watchForPreferredHub(now: now)
+        watchForBetterHub(now: now)
       }
     } else if state != .draining, state != .stopped {
       hubIndex = 0
@@ -415,6 +419,7 @@ public final class Node {
     }
     hubs = list
     if hubIndex >= hubs.count { hubIndex = 0 }
+    if probeIndex >= hubs.count { probeIndex = 0 }
   }
 
   /// A configured hub gets the id it told, and its key when the configuration names none.

@@ -4,7 +4,7 @@ import Wire
 /// Messages sent and not yet answered for: a fixed table, the place of an answered one is free again.
 ///
 /// Not their texts: what is lost is not sent again by this layer. Invariant: sequences are unique.
-struct Outbox: ~Copyable {
+final class Outbox {
   private struct Entry {
     var sequence: UInt64
     var destination: UInt32
@@ -19,7 +19,7 @@ struct Outbox: ~Copyable {
   var isFull: Bool { unresolved == Limits.outboxSlots }
 
   /// Takes note of a message that went out. There must be room.
-  mutating func append(sequence: UInt64, destination: UInt32, now: Instant) {
+  func append(sequence: UInt64, destination: UInt32, now: Instant) {
     for i in 0..<entries.count where entries[i] == nil {
       entries[i] = Entry(sequence: sequence, destination: destination, sentAt: now)
       unresolved += 1
@@ -29,7 +29,7 @@ struct Outbox: ~Copyable {
   }
 
   /// True when this message to `source` was waiting: nobody else can know what became of it.
-  mutating func resolve(_ sequence: UInt64, from source: UInt32) -> Bool {
+  func resolve(_ sequence: UInt64, from source: UInt32) -> Bool {
     for i in 0..<entries.count {
       guard let entry = entries[i], entry.sequence == sequence, entry.destination == source else { continue }
       entries[i] = nil
@@ -40,7 +40,7 @@ struct Outbox: ~Copyable {
   }
 
   /// The sequence of the oldest message whose receipt is overdue; it is waited for no more.
-  mutating func popOverdue(now: Instant) -> UInt64? {
+  func popOverdue(now: Instant) -> UInt64? {
     guard let oldest, let entry = entries[oldest], now.since(entry.sentAt) >= Limits.receiptTimeoutMs else {
       return nil
     }

@@ -51,8 +51,32 @@ public final class RelayPeer {
   /// Frames wait in the input that there was no room or no turn for.
   var hasMore = false
   var wantsClose = false
+  /// Ordinary messages handed on for this leaf whose receipts have not come back.
+  private var unanswered = 0
+  /// When that count last went down, or began.
+  private var answeredAt = Instant.never
 
   init() {}
+
+  /// It has as many messages on their way as one leaf may have: the next one waits until one of them is answered for.
+  var hasItsShare: Bool { unanswered >= Limits.relayUnanswered }
+
+  func noteHandedOn(now: Instant) {
+    if unanswered == 0 { answeredAt = now }
+    unanswered += 1
+  }
+
+  func noteAnswered(now: Instant) {
+    unanswered = max(0, unanswered - 1)
+    answeredAt = now
+  }
+
+  /// Receipts get lost: after a while without any nothing is taken to be on its way.
+  func forgiveIfDue(now: Instant) {
+    if now >= shareDeadline { unanswered = 0 }
+  }
+
+  private var shareDeadline: Instant { hasItsShare ? answeredAt + Limits.relayUnansweredMs : .never }
 
   /// The handshake is not over, and so nobody knows who this is.
   var isStranger: Bool {
@@ -69,9 +93,12 @@ public final class RelayPeer {
     switch phase {
     case .free, .closing: .never
     case .securing, .greeting, .asking, .confirming, .joined: openedAt + Limits.handshakeTimeoutMs
-    case .online: min(lastHeard + silenceMs, session.keyDeadline)
+    case .online: min(endOfLink(silenceMs: silenceMs), shareDeadline)
     }
   }
+
+  /// When a link that stands is over if the leaf says nothing more.
+  func endOfLink(silenceMs: UInt64) -> Instant { min(lastHeard + silenceMs, session.keyDeadline) }
 
   func open(reference: UInt64, now: Instant) {
     precondition(phase == .free)
@@ -84,6 +111,7 @@ public final class RelayPeer {
     lastHeard = now
     hasMore = false
     wantsClose = false
+    unanswered = 0
   }
 
   func release() {

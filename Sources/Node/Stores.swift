@@ -6,12 +6,12 @@ import Wire
 /// Where a node keeps what must outlive it: made and opened before the node, by whoever owns the files.
 public final class Stores {
   /// Messages of this node that its hub has not taken over yet.
-  public let outgoing: SharedRing
+  public let outgoing: DurableRing
   /// Messages for this node that its owner has not acknowledged yet.
-  public let incoming: SharedRing
+  public let incoming: DurableRing
   public let seen: SeenMessages
 
-  public init(outgoing: SharedRing, incoming: SharedRing, seen: SeenMessages) {
+  public init(outgoing: DurableRing, incoming: DurableRing, seen: SeenMessages) {
     self.outgoing = outgoing
     self.incoming = incoming
     self.seen = seen

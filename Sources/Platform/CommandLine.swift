@@ -55,3 +55,74 @@ public enum StandardStream {
 
   public static func write(_ text: borrowing TextBuffer, to descriptor: Int32) { write(text.bytes, to: descriptor) }
 }
+
+/// What the command lines of all programs answer alike.
+public struct CommandHelp: Sendable {
+  let program: StaticString
+  let text: StaticString
+
+  public init(_ program: StaticString, _ text: StaticString) {
+    self.program = program
+    self.text = text
+  }
+
+  /// Answers `--help` and `--version`; false for any other word.
+  public func answers(_ word: Word) -> Bool {
+    if word.is("--help") || word.is("-h") {
+      StandardStream.write(text, to: 1)
+    } else if word.is("--version") {
+      StandardStream.write(program, to: 1)
+      StandardStream.write(" ", to: 1)
+      StandardStream.write(Version.text, to: 1)
+      StandardStream.write("\n", to: 1)
+    } else {
+      return false
+    }
+    return true
+  }
+
+  /// Says what is wrong with the command line, and with which word; the exit status.
+  public func refuse(_ problem: StaticString, _ word: Word? = nil) -> Int32 {
+    var line = TextBuffer(capacity: 512)
+    line.append(program)
+    line.append(": ")
+    line.append(problem)
+    if let word { line.append(word.bytes) }
+    line.append("; try ")
+    line.append(program)
+    line.append(" --help\n")
+    StandardStream.write(line, to: 2)
+    return Int32(ErrorCode.usage.number)
+  }
+}
+
+/// How far something has come, on standard error: for people at a terminal, and only when it takes longer than they
+/// wait for gladly.
+public struct ProgressLine {
+  private let begunAt = sky_clock_ms()
+  private var shownAt: UInt64 = 0
+
+  public init() {}
+
+  public mutating func show(_ what: StaticString, _ done: UInt64, of all: UInt64, _ note: StaticString = "") {
+    let now = sky_clock_ms()
+    guard now - begunAt > 2_000, now - shownAt > 200, sky_cli_is_terminal(2) else { return }
+    shownAt = now
+    var line = TextBuffer(capacity: 256)
+    line.append("\r\u{1B}[K")
+    line.append(what)
+    line.append(" ")
+    line.append(done)
+    line.append(" of ")
+    line.append(all)
+    line.append(note)
+    StandardStream.write(line, to: 2)
+  }
+
+  /// Leaves the line empty for what comes next.
+  public mutating func hide() {
+    guard shownAt > 0 else { return }
+    shownAt = 0
+    StandardStream.write("\r\u{1B}[K", to: 2)
+  }
+}

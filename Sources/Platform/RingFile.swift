@@ -37,7 +37,7 @@ public final class RingFile {
   static let readOnlyError: Int32 = 30
 
   /// The ring, for whoever uses it beside this file.
-  public let shared: SharedRing
+  public let ring: DurableRing
   private let store: RingFileStore?
   private let disk: OpaquePointer?
 
@@ -51,12 +51,12 @@ public final class RingFile {
     case .failed(let error):
       store = nil
       disk = nil
-      shared = SharedRing(wanted)
-      shared.ring.openWithoutStore(fresh, error: error, now: now)
+      ring = DurableRing(wanted)
+      ring.openWithoutStore(fresh, error: error, now: now)
     case .ready(let ready, let parameters):
       store = ready
-      shared = SharedRing(parameters)
-      shared.ring.open(ready, fresh, now: now, restore: restore, visit: visit, user: user)
+      ring = DurableRing(parameters)
+      ring.open(ready, fresh, now: now, restore: restore, visit: visit, user: user)
       var error: Int32 = 0
       disk = sky_disk_start(ready.descriptor, &error)
       guard disk != nil else { throw .internalError }
@@ -75,24 +75,24 @@ public final class RingFile {
   public func pump(now: Instant, user: DurableRing.UserWriter) -> Bool {
     guard let disk else {
       // Without a file this only puts the gathered records where they can be handed out.
-      let unseen = shared.ring.unseenBytes
-      _ = shared.ring.pollWrite(now: now, user: user)
-      return shared.ring.unseenBytes > unseen
+      let unseen = ring.unseenBytes
+      _ = ring.pollWrite(now: now, user: user)
+      return ring.unseenBytes > unseen
     }
     sky_disk_hear(disk)
     var didTake = false
     var synced: Int32 = 0
     var error: Int32 = 0
     if sky_disk_take_write(disk, &synced, &error) {
-      shared.ring.handleWritten(batchStored: synced > 0, error: -error, now: now)
+      ring.handleWritten(batchStored: synced > 0, error: -error, now: now)
       didTake = true
     }
     if sky_disk_take_read(disk, &error) {
-      shared.ring.handleRead(error: -error)
+      ring.handleRead(error: -error)
       didTake = true
     }
-    let unseen = shared.ring.unseenBytes
-    if let write = shared.ring.pollWrite(now: now, user: user) {
+    let unseen = ring.unseenBytes
+    if let write = ring.pollWrite(now: now, user: user) {
       let first = sky_disk_piece(offset: write.batchOffset, bytes: write.batch.baseAddress, n: write.batch.count)
       let second = sky_disk_piece(
         offset: write.checkpointOffset, bytes: write.checkpoint.baseAddress, n: write.checkpoint.count)
@@ -100,11 +100,11 @@ public final class RingFile {
       let isTaken = sky_disk_submit_write(disk, first, second)
       precondition(isTaken)
     }
-    if let read = shared.ring.pollRead() {
+    if let read = ring.pollRead() {
       let isTaken = sky_disk_submit_read(disk, read.offset, read.memory.baseAddress, read.memory.count)
       precondition(isTaken)
     }
-    return didTake || shared.ring.unseenBytes > unseen
+    return didTake || ring.unseenBytes > unseen
   }
 
   /// The longest write with its syncs, in microseconds, and the number of syncs since the start.

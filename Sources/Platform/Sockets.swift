@@ -99,9 +99,10 @@ public final class StreamSocket {
     throw .connectFailed
   }
 
-  /// No delay, keep-alive, and a bound for unacknowledged data (`Limits`).
+  /// No delay, keep-alive, and bounds for unsent and unacknowledged data (`Limits`).
   public func tune() {
-    _ = sky_tcp_tune(descriptor, Int32(Limits.keepAliveSeconds), Int32(Limits.tcpUserTimeoutMs))
+    _ = sky_tcp_tune(
+      descriptor, Int32(Limits.keepAliveSeconds), Int32(Limits.tcpUserTimeoutMs), Int32(Limits.tcpUnsentBytes))
   }
 
   /// The other side's address; nil for Unix sockets and when it is gone.

@@ -225,10 +225,27 @@ public func decodeCode(_ body: RawSpan) throws(ErrorCode) -> ErrorCode {
   } catch { throw .malformed }
 }
 
-/// Reads the `u64` of a HEARTBEAT ACK: the hub's wall time in milliseconds since 1970.
-public func decodeWallTime(_ body: RawSpan) throws(ErrorCode) -> UInt64 {
-  do throws(DecodeError) {
-    var reader = ByteReader(body)
-    return try reader.integer()
-  } catch { throw .malformedFrame }
+/// HEARTBEAT ACK: `time u64`, wall clock in milliseconds since 1970, and from a relay that has no way to a hub itself
+/// `state u8` with bit 0 set.
+public struct HeartbeatAck: Equatable, Sendable {
+  public var wallTimeMs: UInt64
+  public var isCutOff: Bool
+
+  public init(wallTimeMs: UInt64, isCutOff: Bool = false) {
+    self.wallTimeMs = wallTimeMs
+    self.isCutOff = isCutOff
+  }
+
+  public init(decoding body: RawSpan) throws(ErrorCode) {
+    do throws(DecodeError) {
+      var reader = ByteReader(body)
+      wallTimeMs = try reader.integer()
+      isCutOff = reader.remaining > 0 ? try reader.integer(UInt8.self) & 1 != 0 : false
+    } catch { throw .malformedFrame }
+  }
+
+  public func append(to queue: inout ByteQueue) {
+    queue.append(bigEndian: wallTimeMs)
+    if isCutOff { queue.append(bigEndian: UInt8(1)) }
+  }
 }

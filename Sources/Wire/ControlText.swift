@@ -85,10 +85,8 @@ public enum ControlText {
       case UInt8(ascii: "r"): put(0x0D)
       case UInt8(ascii: "t"): put(0x09)
       case UInt8(ascii: "x"):
-        guard i + 2 < raw.byteCount, let high = hexDigit(raw[i + 1]), let low = hexDigit(raw[i + 2]) else {
-          return false
-        }
-        put(high << 4 | low)
+        guard i + 2 < raw.byteCount, let byte = hexByte(raw[i + 1], raw[i + 2]) else { return false }
+        put(byte)
         i += 2
       default: return false
       }
@@ -152,15 +150,6 @@ public enum ControlText {
     one[0] = byte
     text.append("\\x")
     text.append(hex: one.span.bytes)
-  }
-
-  private static func hexDigit(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case 0x30...0x39: byte - 0x30
-    case 0x41...0x46: byte - 0x41 + 10
-    case 0x61...0x66: byte - 0x61 + 10
-    default: nil
-    }
   }
 }
 

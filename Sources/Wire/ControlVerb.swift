@@ -27,10 +27,10 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 /// The verbs of the control socket. Raw values are positions in `help`, not part of the protocol.
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
-  case encode, decode, lookup, translate, dict, relay
+  case encode, decode, lookup, translate, dict, relay, post64
   case ask, learn, forget, knowledge
 
-  public static let count: UInt8 = 26
+  public static let count: UInt8 = 27
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -66,6 +66,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "translate"
     case .dict: "dict"
     case .relay: "relay"
+    case .post64: "post64"
     case .ask: "ask"
     case .learn: "learn"
     case .forget: "forget"
@@ -79,6 +80,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .join: "TICKET"
     case .send: "NODid|HUB TEXT"
     case .post: "NODid|HUB SECONDS TEXT"
+    case .post64: "NODid|HUB SECONDS BASE64"
     case .inbox: "[after SEQ | ack SEQ|all]"
     case .watch: "[KIND... | off]"
     case .mode: "[DUTY on|off]..."
@@ -121,6 +123,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .translate: "a word in another language, where the dictionary has that"
     case .dict: "the dictionary's state; ask the hub for a newer one; hand out the file"
     case .relay: "the relay's address and counters; a ticket that leads through it"
+    case .post64: "like post, of bytes in base64"
     case .ask: "answer from what was taught, else from the model"
     case .learn: "keep the answer to a question, SECONDS long (0: no limit)"
     case .forget: "drop the answer to a question"
@@ -132,7 +135,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
-    case .send, .post, .inbox, .learn, .forget: .operate
+    case .send, .post, .post64, .inbox, .learn, .forget: .operate
     default: .read
     }
   }
@@ -152,7 +155,7 @@ public enum ControlVerb: UInt8, Sendable {
     switch self {
     case .join, .json: (1, 1)
     case .send, .ask: (2, 2)
-    case .post, .learn: (3, 3)
+    case .post, .post64, .learn: (3, 3)
     case .forget: (1, 1)
     case .knowledge: (1, 2)
     case .inbox: (0, 2)

@@ -21,6 +21,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case noDictionary = 25
   case badEncoding = 26
   case dictionaryRefused = 27
+  case damaged = 28
   case noAnswer = 29
 
   // Link: before the inner handshake
@@ -100,6 +101,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .noDictionary: "no_dictionary"
     case .badEncoding: "bad_encoding"
     case .dictionaryRefused: "dictionary_refused"
+    case .damaged: "damaged"
     case .noAnswer: "no_answer"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
@@ -169,6 +171,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .noDictionary: "this node has no dictionary; see skynodctl dict status"
     case .badEncoding: "this is not encoded text, or it names words that this node's dictionary does not hold"
     case .dictionaryRefused: "the hub's dictionary does not match its signature or checksums; the old one stays"
+    case .damaged: "the checksum of a file that came is wrong and it was thrown away; have it sent again"
     case .noAnswer: "nothing that this node was taught answers this; teach it with learn, or ask --free"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"

@@ -116,6 +116,18 @@ public enum Limits {
   public static let relayReserveBytes = 2_048
   /// Frames taken from one leaf before the others have their turn.
   public static let relayFramesPerTurn = 16
+  /// Leaves are not read on while more than this waits for the hub: what one pours in delays the others by no more.
+  public static let relayQueueBytes = 4_096
+  /// Ordinary messages of one leaf that may be on their way, unanswered: what it pours in waits in its own link, not in
+  /// everybody's queue at the hub. Forgotten when so long none is answered for.
+  public static let relayUnanswered = 32
+  public static let relayUnansweredMs: UInt64 = 1_000
+  /// How often a leaf whose relay has no way to a hub looks whether another of its hubs answers.
+  public static let cutOffMs: UInt64 = 60_000
+  /// Without a descriptor for one more connection, a listener is left alone for so long.
+  public static let acceptPauseMs: UInt64 = 100
+  /// The kernel takes no more for a link while this much is unsent: queues are ours, where frames have turns.
+  public static let tcpUnsentBytes = 4_096
   public static let linkInputBytes = recordBytes
   public static let linkOutputBytes = 2 * recordBytes
 
@@ -131,6 +143,24 @@ public enum Limits {
   public static let controlAdminClients = 2
   /// A client silent for this long gives up its place when another needs it.
   public static let controlIdleMs: UInt64 = 30_000
+
+  // MARK: Files (docs/control.md, "Files")
+
+  /// Bytes of the file in each part but the last. With the longest name a part fits a control line in base64.
+  public static let filePartBytes = 2_768
+  public static let fileNameBytes = 200
+  /// The longest file, and how many parts a map of them has bits for.
+  public static let fileBytes: UInt64 = 64 << 20
+  public static let fileParts = 24_576
+  /// Incomplete files in one directory; finished ones of which a repetition is recognised there.
+  public static let filesOpen = 16
+  public static let filesRemembered = 64
+  /// A file that is sent leaves the rest of the ring to messages: so many durable messages may wait, then it does.
+  public static let filePartsAhead = 512
+  /// Receipts that a sender waits for at once: the daemon remembers 64 messages that have none yet, of everybody.
+  public static let fileReceiptsAwaited = 32
+  /// How long a sender of files tries to reach a daemon that has gone away.
+  public static let fileReconnectMs: UInt64 = 60_000
 
   // MARK: Dictionary (docs/lexicon.md)
 
@@ -161,6 +191,21 @@ public enum Limits {
   public static let learntWriteMs: UInt64 = 60_000
   /// The longest text that the control verb `encode` takes.
   public static let encodeTextBytes = 1_024
+
+  // MARK: Updates of the image (docs/updates.md)
+
+  /// What of a bundle is checked and written at once.
+  public static let bundleBlockBytes = 65_536
+  /// So the largest system in a slot is 512 MiB, and its table of digests 256 KiB.
+  public static let bundleBlocks = 8_192
+  /// Payloads are whole multiples of this: squashfs ends so.
+  public static let bundleStepBytes = 4_096
+  /// A manifest, and a copy of the slots' state.
+  public static let updateSectorBytes = 512
+  public static let boardNameBytes = 32
+  public static let releaseNameBytes = 48
+  /// Starts in which a new system has to prove itself.
+  public static let updateTries: UInt8 = 3
 
   // MARK: Knowledge (docs/knowledge.md)
 
@@ -233,12 +278,19 @@ public enum Limits {
     precondition(messageBytes < controlLineBytes, "a message fits a control line with its verb")
     precondition(2 * messageBytes + 1_024 <= controlReplyBytes, "a message fits a reply, escaped or in hexadecimal")
     precondition(controlAdminClients < controlClients)
+    let partBytes = FilePart.headerBytes + fileNameBytes + filePartBytes
+    precondition(partBytes <= messageBytes)
+    precondition((4 * partBytes + 2) / 3 + 30 <= controlLineBytes, "a part in base64 fits a line with its verb")
+    precondition(UInt64(fileParts) * UInt64(filePartBytes) >= fileBytes && fileParts % 64 == 0)
+    precondition(UInt64(filePartsAhead) * UInt64(messageBytes) < UInt64(ringFileBytes) / 2, "messages find room")
     precondition(streamBytes + messageBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
+    precondition(relayQueueBytes + recordBytes <= linkOutputBytes, "whatever a leaf's frame is, it has room")
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
     precondition(backoffFirstMs < backoffCapMs)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
+    precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
     precondition(2 * (questionBytes + answerBytes) + 512 <= controlReplyBytes, "an entry fits a reply, escaped")
     precondition(questionBytes + answerBytes + 128 <= knowledgePageBytes, "an entry fits a page")
     precondition(

@@ -28,17 +28,17 @@ public struct Ticket: Equatable, Sendable {
     else { throw .badArgument }
 
     var decoded = InlineArray<256, UInt8>(repeating: 0)
-    guard let hostLength = base64urlDecode(text.extracting(hostField), into: &decoded),
+    guard let hostLength = Base64.decodeUrl(text.extracting(hostField), into: &decoded),
       isHostName(decoded.span.bytes.extracting(0..<hostLength)),
       let host = InlineText<253>(decoded.span.bytes.extracting(0..<hostLength)),
       let port = parseDecimal(text.extracting(portField)), port > 0, port <= UInt64(UInt16.max)
     else { throw .badArgument }
 
-    guard base64urlDecode(text.extracting(pinField), into: &decoded) == 32 else { throw .badArgument }
+    guard Base64.decodeUrl(text.extracting(pinField), into: &decoded) == 32 else { throw .badArgument }
     let pin = InlineArray<32, UInt8> { decoded[$0] }
-    guard base64urlDecode(text.extracting(keyField), into: &decoded) == 32 else { throw .badArgument }
+    guard Base64.decodeUrl(text.extracting(keyField), into: &decoded) == 32 else { throw .badArgument }
     let key = InlineArray<32, UInt8> { decoded[$0] }
-    guard base64urlDecode(text.extracting(tokenField), into: &decoded) == 24 else { throw .badArgument }
+    guard Base64.decodeUrl(text.extracting(tokenField), into: &decoded) == 24 else { throw .badArgument }
     tokenId = InlineArray { decoded[$0] }
     tokenSecret = InlineArray { decoded[8 + $0] }
     hub = HubEntry(host: host, port: UInt16(port), pin: pin, key: key)
@@ -47,18 +47,18 @@ public struct Ticket: Equatable, Sendable {
 
   public func append(to text: inout TextBuffer) {
     text.append("skynod1.")
-    base64urlEncode(hub.host.bytes, to: &text)
+    Base64.encodeUrl(hub.host.bytes, to: &text)
     text.append(".")
     text.append(UInt64(hub.port))
     text.append(".")
-    base64urlEncode(hub.pin.span.bytes, to: &text)
+    Base64.encodeUrl(hub.pin.span.bytes, to: &text)
     text.append(".")
-    base64urlEncode(hub.key.span.bytes, to: &text)
+    Base64.encodeUrl(hub.key.span.bytes, to: &text)
     text.append(".")
     var token = InlineArray<24, UInt8>(repeating: 0)
     for i in 0..<8 { token[i] = tokenId[i] }
     for i in 0..<16 { token[8 + i] = tokenSecret[i] }
-    base64urlEncode(token.span.bytes, to: &text)
+    Base64.encodeUrl(token.span.bytes, to: &text)
   }
 
   public static func == (a: Ticket, b: Ticket) -> Bool {
@@ -118,47 +118,4 @@ public func appendNodeId(_ id: UInt32, to text: inout TextBuffer) {
   if id == 0 { return text.append("hub") }
   text.append("NOD")
   text.append(UInt64(id))
-}
-
-private func base64urlEncode(_ bytes: RawSpan, to text: inout TextBuffer) {
-  let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-  var i = 0
-  while i < bytes.byteCount {
-    let left = bytes.byteCount - i
-    let word =
-      UInt32(bytes[i]) << 16 | (left > 1 ? UInt32(bytes[i + 1]) << 8 : 0) | (left > 2 ? UInt32(bytes[i + 2]) : 0)
-    for digit in 0..<min(4, left + 1) {
-      text.append(byte: alphabet.utf8Start[Int(word >> (18 - 6 * UInt32(digit))) & 63])
-    }
-    i += 3
-  }
-}
-
-/// How many bytes were written; nil for a character outside the alphabet, a length no encoding has,
-/// spare bits that are not zero, or too little room.
-private func base64urlDecode<let n: Int>(_ text: RawSpan, into out: inout InlineArray<n, UInt8>) -> Int? {
-  guard text.byteCount % 4 != 1, text.byteCount * 3 / 4 <= n else { return nil }
-  var written = 0
-  var word: UInt32 = 0
-  var bits = 0
-  for i in 0..<text.byteCount {
-    let value: UInt32
-    switch text[i] {
-    case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = UInt32(text[i] - UInt8(ascii: "A"))
-    case UInt8(ascii: "a")...UInt8(ascii: "z"): value = UInt32(text[i] - UInt8(ascii: "a")) + 26
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): value = UInt32(text[i] - UInt8(ascii: "0")) + 52
-    case UInt8(ascii: "-"): value = 62
-    case UInt8(ascii: "_"): value = 63
-    default: return nil
-    }
-    word = word << 6 | value
-    bits += 6
-    if bits >= 8 {
-      bits -= 8
-      out[written] = UInt8(truncatingIfNeeded: word >> UInt32(bits))
-      written += 1
-      word &= (1 << UInt32(bits)) - 1
-    }
-  }
-  return word == 0 ? written : nil
 }

@@ -88,14 +88,14 @@ enum RingBench {
   private static func open(_ path: String, _ parameters: RingParameters = RingParameters()) throws -> RingFile {
     let file = try RingFile(
       PathText(path)!, parameters, now: Platform.Clock.now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
-    guard file.shared.ring.health == .stored else {
-      throw BenchError("the ring is not stored: \(file.shared.ring.health)")
+    guard file.ring.health == .stored else {
+      throw BenchError("the ring is not stored: \(file.ring.health)")
     }
     return file
   }
 
   private static func turn(_ file: RingFile, _ loop: EventLoop) throws {
-    try loop.wait(until: min(file.shared.ring.deadline(now: Platform.Clock.now), Platform.Clock.now + 100))
+    try loop.wait(until: min(file.ring.deadline(now: Platform.Clock.now), Platform.Clock.now + 100))
     file.pump(now: Platform.Clock.now, user: { _ in 0 })
   }
 
@@ -111,17 +111,17 @@ enum RingBench {
       var taken = 0
       for _ in 0..<group {
         do throws(RingRefusal) {
-          _ = try file.shared.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
+          _ = try file.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
           taken += 1
         } catch { break }
       }
-      let last = file.shared.ring.nextSequence - 1
+      let last = file.ring.nextSequence - 1
       file.pump(now: Platform.Clock.now, user: { _ in 0 })
-      while file.shared.ring.settledSequence < last { try turn(file, loop) }
-      while !file.shared.ring.isEmpty {
-        while let offer = file.shared.ring.next() { file.shared.ring.consume(offer.sequence) }
+      while file.ring.settledSequence < last { try turn(file, loop) }
+      while !file.ring.isEmpty {
+        while let offer = file.ring.next() { file.ring.consume(offer.sequence) }
         file.pump(now: Platform.Clock.now, user: { _ in 0 })
-        if !file.shared.ring.isEmpty { try turn(file, loop) }
+        if !file.ring.isEmpty { try turn(file, loop) }
       }
       return taken
     }
@@ -137,21 +137,21 @@ enum RingBench {
       let body = [UInt8](repeating: 0x55, count: bodyBytes)
       filling: while true {
         do throws(RingRefusal) {
-          _ = try file.shared.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
+          _ = try file.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
           count += 1
         } catch {
           if error == .full { break filling }
           try turn(file, loop)
         }
       }
-      while file.shared.ring.settledSequence < file.shared.ring.nextSequence - 1 { try turn(file, loop) }
+      while file.ring.settledSequence < file.ring.nextSequence - 1 { try turn(file, loop) }
     }
     var times: [Double] = []
     for _ in 0..<5 {
       let begun = Clock.now
       let file = try open(path)
       times.append((Clock.now - begun) * 1_000)
-      guard Int(file.shared.ring.counters.recovered) == count else {
+      guard Int(file.ring.counters.recovered) == count else {
         throw BenchError("not all messages were recovered")
       }
     }
@@ -170,9 +170,9 @@ enum RingBench {
     let end = Clock.now + 10
     while Clock.now < end {
       let begun = Clock.now
-      _ = try? file.shared.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
+      _ = try? file.ring.append(kind: 1, body.span.bytes, now: Platform.Clock.now)
       file.pump(now: Platform.Clock.now, user: { _ in 0 })
-      while let offer = file.shared.ring.next() { file.shared.ring.consume(offer.sequence) }
+      while let offer = file.ring.next() { file.ring.consume(offer.sequence) }
       longest = max(longest, Clock.now - begun)
       turns += 1
       try loop.wait(until: Platform.Clock.now + 50)
@@ -188,10 +188,10 @@ enum RingBench {
     let file = try open(lab.file("ring-idle"))
     let loop = try EventLoop()
     try loop.add(file.descriptor!, token: 1, .read)
-    let before = file.shared.ring.counters.bytesWritten
+    let before = file.ring.counters.bytesWritten
     let end = Clock.now + 5
     while Clock.now < end { try turn(file, loop) }
-    let bytes = Double(file.shared.ring.counters.bytesWritten - before)
+    let bytes = Double(file.ring.counters.bytesWritten - before)
     return Metric("written in an idle day, from 5 s", bytes * 86_400 / 5, "bytes", goal: .atMost(1_000_000))
   }
 

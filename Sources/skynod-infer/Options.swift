@@ -48,34 +48,27 @@ struct Options {
     while index < sky_cli_argument_count() {
       let word = Word(argument: index)
       index += 1
-      if word.is("--help") || word.is("-h") {
-        StandardStream.write(help, to: 1)
-        return .exit(0)
-      } else if word.is("--version") {
-        StandardStream.write("skynod-infer ", to: 1)
-        StandardStream.write(Version.text, to: 1)
-        StandardStream.write("\n", to: 1)
+      if help.answers(word) {
         return .exit(0)
       } else if word.is("--raw") {
         options.isRaw = true
       } else if word.is("--figures") {
         options.showsFigures = true
       } else if word.isOption {
-        guard index < sky_cli_argument_count() else { return usage("a value must follow ", word) }
+        guard index < sky_cli_argument_count() else { return .exit(help.refuse("a value must follow ", word)) }
         let value = Word(argument: index)
         index += 1
         switch options.take(word, value) {
         case .taken: break
-        case .unknown: return usage("unknown option ", word)
-        case .wrong: return usage("a wrong value for ", word)
+        case .unknown: return .exit(help.refuse("unknown option ", word))
+        case .wrong: return .exit(help.refuse("a wrong value for ", word))
         }
       } else if !options.take(command: word, isFirst: index == 2) {
-        return usage("unknown command ", word)
+        return .exit(help.refuse("unknown command ", word))
       }
     }
     if options.command == .generate || options.command == .embed, options.prompt == nil {
-      StandardStream.write("skynod-infer: which text? --prompt TEXT; try skynod-infer --help\n", to: 2)
-      return .exit(Int32(ErrorCode.usage.number))
+      return .exit(help.refuse("which text? --prompt TEXT"))
     }
     options.settings.sampler = Sampler(
       temperature: Float(options.temperatureMilli) / 1_000, topP: Float(options.topPMilli) / 1_000, topK: options.topK,
@@ -153,15 +146,9 @@ struct Options {
     return .taken
   }
 
-  private static func usage(_ problem: StaticString, _ word: Word) -> Outcome {
-    StandardStream.write("skynod-infer: ", to: 2)
-    StandardStream.write(problem, to: 2)
-    StandardStream.write(word.bytes, to: 2)
-    StandardStream.write("; try skynod-infer --help\n", to: 2)
-    return .exit(Int32(ErrorCode.usage.number))
-  }
-
-  private static let help: StaticString = """
+  private static let help = CommandHelp(
+    "skynod-infer",
+    """
     usage: skynod-infer [generate] --prompt TEXT [OPTION]...
            skynod-infer embed --prompt TEXT [OPTION]...
            skynod-infer info [--model FILE]
@@ -193,5 +180,5 @@ struct Options {
     Exit status: 0 done, 64 wrong usage, 65 the model or the text was refused, 66 no such model file,
     70 failure. See skynod-infer(1).
 
-    """
+    """)
 }

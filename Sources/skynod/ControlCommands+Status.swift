@@ -35,6 +35,7 @@ extension ControlCommands {
     switch node.state {
     case .offline: return "not connected; trying again shortly"
     case .draining: return "the daemon is shutting down"
+    case .online where node.isCutOff: return "the relay has no way to a hub; what is for others waits"
     default: return ""
     }
   }

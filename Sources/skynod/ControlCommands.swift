@@ -30,7 +30,7 @@ final class ControlCommands {
       case .id: id(node, &reply)
       case .join: try join(request, node, context, &reply)
       case .send: try send(request, node, context, &reply)
-      case .post: try post(request, node, context, &reply)
+      case .post, .post64: try post(request, node, context, &reply)
       case .inbox: try inbox(request, node, &reply)
       case .mode: try mode(request, node, context, &reply)
       case .peers: peers(node, &reply)
@@ -92,7 +92,10 @@ final class ControlCommands {
       let timeToLiveS = UInt32(exactly: seconds)
     else { throw .badArgument }
     text.removeAll()
-    guard ControlText.read(request.argument(2), into: &text) else { throw .badArgument }
+    let isRead =
+      request.verb == .post64
+      ? Base64.decode(request.argument(2), into: &text) : ControlText.read(request.argument(2), into: &text)
+    guard isRead else { throw .badArgument }
     reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, node, context.now)))
   }
 
@@ -152,9 +155,15 @@ final class ControlCommands {
     reply.endRows()
   }
 
-  private func text(of entry: Inbox.Entry, _ inbox: borrowing Inbox, _ reply: inout ControlReply) {
+  private func text(of entry: Inbox.Entry, _ inbox: Inbox, _ reply: inout ControlReply) {
     let message = inbox.text(of: entry)
-    if ControlText.isClean(message) { reply.field("text", message) } else { reply.fieldHex("hex", message) }
+    if ControlText.isClean(message) { return reply.field("text", message) }
+    if let part = FilePart(message) {
+      reply.fieldHex("transfer", part.head.id.span.bytes)
+      reply.field("part", UInt64(part.index) + 1)
+      reply.field("parts", UInt64(part.head.parts))
+    }
+    reply.fieldHex("hex", message)
   }
 
   // MARK: Duties

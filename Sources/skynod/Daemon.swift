@@ -168,10 +168,11 @@ final class Daemon: ControlHandler {
   }
 
   private var nextDeadline: Instant {
+    // In twos: `min` of more than three makes an array of them.
     let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
     if node.isRelayDue { return Clock.now }
-    let rings = min(rings.deadline(now: Clock.now), knowledge?.deadline ?? .never)
-    return min(min(own, telling.watchdogDeadline), rings)
+    let others = min(rings.deadline(now: Clock.now), min(door?.deadline ?? .never, knowledge?.deadline ?? .never))
+    return min(min(own, telling.watchdogDeadline), others)
   }
 
   private func serve(_ event: Event, now: Instant) {

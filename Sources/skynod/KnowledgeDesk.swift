@@ -31,7 +31,6 @@ final class KnowledgeDesk {
     }
   }
 
-
   /// Once a turn. `isHeld` says whether a client still waits for a ticket.
   func pump(now: Instant, nowS: UInt32, isHeld: (HeldReply) -> Bool) {
     let before = store.lastWrite

@@ -29,6 +29,8 @@ final class LeafDoor {
   private let context: TlsContext
   private var visitors: [Visitor?]
   private var number: UInt64 = 0
+  /// When to listen again; never, while it listens.
+  private var acceptAgainAt = Instant.never
 
   /// Listens at `address`; `connectFailed` when it cannot. `place` is what leaves are told.
   init(at address: HubEntry, place: HubEntry, _ credentials: borrowing TlsCredentials, loop: EventLoop)
@@ -55,6 +57,9 @@ final class LeafDoor {
 
   // MARK: Coming and going
 
+  /// When `pump` has something to do that waits for nobody else.
+  var deadline: Instant { acceptAgainAt }
+
   func accept(_ node: Node, now: Instant) {
     do throws(ErrorCode) {
       while let socket = try listener.accept() {
@@ -64,7 +69,13 @@ final class LeafDoor {
       }
     } catch {
       // No descriptor is left: those that wait are served when one is.
+      acceptAgainAt = now + Limits.acceptPauseMs
+      listen([])
     }
+  }
+
+  private func listen(_ interest: Interest) {
+    do throws(ErrorCode) { try loop.modify(listener.descriptor, token: Self.listenerToken, interest) } catch {}
   }
 
   private func admit(_ socket: StreamSocket, _ index: Int, _ node: Node, now: Instant) {
@@ -129,6 +140,10 @@ final class LeafDoor {
 
   /// Sends what the node wrote to leaves, reads on where there is room again, and watches for what is awaited.
   func pump(_ node: Node, now: Instant) {
+    if acceptAgainAt <= now {
+      acceptAgainAt = .never
+      listen(.read)
+    }
     for index in 0..<visitors.count {
       guard let visitor = visitors[index], visitor.isSecured else { continue }
       do throws(ErrorCode) {

@@ -23,21 +23,13 @@ struct Options {
     while index < sky_cli_argument_count() {
       let word = Word(argument: index)
       index += 1
-      if word.is("--help") || word.is("-h") {
-        StandardStream.write(help, to: 1)
-        return .exit(0)
-      } else if word.is("--version") {
-        var text = TextBuffer(capacity: 128)
-        text.append("skynod ")
-        text.append(Version.text)
-        text.append("\n")
-        StandardStream.write(text.bytes, to: 1)
+      if help.answers(word) {
         return .exit(0)
       } else if word.is("--check-config") {
         options.checksOnly = true
       } else if word.is("--config") || word.is("--state") || word.is("--socket") {
         guard index < sky_cli_argument_count(), let path = Word(argument: index).path else {
-          return usage("a path of at most 255 bytes must follow ", word)
+          return .exit(help.refuse("a path of at most 255 bytes must follow ", word))
         }
         index += 1
         if word.is("--config") {
@@ -49,23 +41,15 @@ struct Options {
           options.controlSocket = path
         }
       } else {
-        return usage("unknown option ", word)
+        return .exit(help.refuse("unknown option ", word))
       }
     }
     return .run(options)
   }
 
-  private static func usage(_ problem: StaticString, _ word: Word) -> Outcome {
-    var text = TextBuffer(capacity: 512)
-    text.append("skynod: ")
-    text.append(problem)
-    text.append(word.bytes)
-    text.append("; try skynod --help\n")
-    StandardStream.write(text.bytes, to: 2)
-    return .exit(Int32(ErrorCode.usage.number))
-  }
-
-  private static let help: StaticString = """
+  private static let help = CommandHelp(
+    "skynod",
+    """
     usage: skynod [--config FILE] [--check-config] [--state DIR] [--socket PATH]
 
     The light node of a private swarm. Runs in the foreground, made for systemd; talk to it
@@ -82,5 +66,5 @@ struct Options {
     Exit status: 0 stopped as asked, 64 wrong usage, 70 failure, 78 wrong configuration.
     See skynod(8) and skynod.conf(5).
 
-    """
+    """)
 }

@@ -27,7 +27,7 @@ final class RingFiles {
     incoming = try RingFile(
       incomingPath, Stores.incomingParameters, now: now, restore: { seen.restore($0, now: now) },
       visit: { seen.visit($1, now: now) }, user: { seen.write(into: $0) })
-    stores = Stores(outgoing: outgoing.shared, incoming: incoming.shared, seen: seen)
+    stores = Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen)
     if let descriptor = outgoing.descriptor { try loop.add(descriptor, token: Self.outgoingToken, .read) }
     if let descriptor = incoming.descriptor { try loop.add(descriptor, token: Self.incomingToken, .read) }
   }
@@ -41,22 +41,17 @@ final class RingFiles {
   }
 
   func deadline(now: Instant) -> Instant {
-    min(outgoing.shared.ring.deadline(now: now), incoming.shared.ring.deadline(now: now))
+    min(outgoing.ring.deadline(now: now), incoming.ring.deadline(now: now))
   }
 
   /// Before a stop: what was taken in, and what was consumed, onto the medium. Waits, but not for ever.
   func settle() {
     let end = Clock.now + Limits.settleMs
-    outgoing.shared.ring.askForCheckpoint()
-    incoming.shared.ring.askForCheckpoint()
-    while Clock.now < end, !Self.isSettled(outgoing.shared.ring) || !Self.isSettled(incoming.shared.ring) {
+    outgoing.ring.askForCheckpoint()
+    incoming.ring.askForCheckpoint()
+    while Clock.now < end, !outgoing.ring.isSettled || !incoming.ring.isSettled {
       _ = pump(now: Clock.now)
       sky_cli_sleep_ms(1)
     }
-  }
-
-  private static func isSettled(_ ring: borrowing DurableRing) -> Bool {
-    guard ring.health == .stored else { return true }
-    return ring.isCheckpointed && ring.settledSequence + 1 >= ring.nextSequence
   }
 }

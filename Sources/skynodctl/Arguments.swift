@@ -1,5 +1,6 @@
 import CSky
 import Platform
+import Wire
 
 /// Why the command line was not understood.
 struct UsageError: Error {
@@ -26,8 +27,14 @@ struct Arguments {
   var isFree = false
   var explains = false
   var isPinned = false
-  /// Of `encode` and `decode`: the input, and the binary form as output.
+  /// Of `send`, `encode` and `decode`: the input; of the last two the binary form as output.
   var file: Word?
+  /// Of `send`: the name that a file gets, and the first part to be sent, counted from 1.
+  var name: Word?
+  var firstPart: UInt64 = 1
+  /// Of `inbox`: where files go, and whether to wait for more.
+  var saveDirectory: Word?
+  var follows = false
   var wantsCompact = false
 
   /// Global options may stand before or after the command; `--` ends options.
@@ -72,8 +79,6 @@ struct Arguments {
       wantsVersion = true
     } else if word.is("--stdin"), command == .send || isCoder {
       readsStandardInput = true
-    } else if word.is("--durable"), command == .send {
-      isDurable = true
     } else if word.is("--free"), command == .ask {
       isFree = true
     } else if word.is("--explain"), command == .ask {
@@ -84,16 +89,16 @@ struct Arguments {
       try setTimeToLive(value(of: word, &index))
     } else if let seconds = word.after("--ttl="), takesTimeToLive {
       try setTimeToLive(seconds)
-    } else if word.is("--wait"), command == .send {
-      waitsForReceipt = true
-    } else if word.is("--file"), isCoder {
+    } else if word.is("--file"), command == .send || isCoder {
       file = try value(of: word, &index)
-    } else if let path = word.after("--file="), isCoder {
+    } else if let path = word.after("--file="), command == .send || isCoder {
       file = path
     } else if word.is("--compact"), command == .encode {
       wantsCompact = true
-    } else if word.is("--ack"), command == .inbox {
-      acknowledges = true
+    } else if command == .send, try takeSendOption(word, &index) {
+      return
+    } else if command == .inbox, try takeInboxOption(word, &index) {
+      return
     } else if word.is("--socket") {
       socket = try value(of: word, &index).start
     } else if let path = word.after("--socket=") {
@@ -105,6 +110,48 @@ struct Arguments {
     } else {
       throw UsageError(sentence: "no such option", word: word)
     }
+  }
+
+  /// False when it is none of these.
+  private mutating func takeSendOption(_ word: Word, _ index: inout Int32) throws(UsageError) -> Bool {
+    if word.is("--durable") {
+      isDurable = true
+    } else if word.is("--wait") {
+      waitsForReceipt = true
+    } else if word.is("--name") {
+      name = try value(of: word, &index)
+    } else if let text = word.after("--name=") {
+      name = text
+    } else if word.is("--from") {
+      try setFirstPart(value(of: word, &index))
+    } else if let number = word.after("--from=") {
+      try setFirstPart(number)
+    } else {
+      return false
+    }
+    return true
+  }
+
+  private mutating func takeInboxOption(_ word: Word, _ index: inout Int32) throws(UsageError) -> Bool {
+    if word.is("--ack") {
+      acknowledges = true
+    } else if word.is("--follow") {
+      follows = true
+    } else if word.is("--save") {
+      saveDirectory = try value(of: word, &index)
+    } else if let path = word.after("--save=") {
+      saveDirectory = path
+    } else {
+      return false
+    }
+    return true
+  }
+
+  private mutating func setFirstPart(_ word: Word) throws(UsageError) {
+    guard let number = word.number, number >= 1, number <= UInt64(Limits.fileParts) else {
+      throw UsageError(sentence: "not the number of a part, from 1 on", word: word)
+    }
+    firstPart = number
   }
 
   private func value(of option: Word, _ index: inout Int32) throws(UsageError) -> Word {
@@ -130,6 +177,9 @@ struct Arguments {
     isDurable = true
   }
 
+  /// What `--follow` and `--save` do rather than one listing.
+  var keepsInboxOpen: Bool { follows || saveDirectory != nil }
+
   private var readsFile: Bool { readsStandardInput || file != nil }
 
   /// How many words each command takes.
@@ -138,8 +188,8 @@ struct Arguments {
     let range: (least: Int, most: Int)
     switch command {
     case .join: range = (1, 1)
-    case .send: range = readsStandardInput ? (1, 1) : (2, .max)
-    case .inbox: range = words.isEmpty || acknowledges ? (0, 0) : (2, 2)
+    case .send: range = readsFile ? (1, 1) : (2, .max)
+    case .inbox: range = words.isEmpty || acknowledges || keepsInboxOpen ? (0, 0) : (2, 2)
     case .watch, .mode: range = (0, 16)
     case .help, .dict: range = (0, 1)
     case .relay: range = (0, 3)
@@ -154,6 +204,10 @@ struct Arguments {
     if words.count > range.most { throw UsageError(sentence: "one argument too many", word: words[range.most]) }
     if command == .inbox, let first = words.first, !first.is("ack") {
       throw UsageError(sentence: "inbox knows only ack, not", word: first)
+    }
+    if readsStandardInput, let file { throw UsageError(sentence: "either --stdin or a file, not both:", word: file) }
+    if command == .send, !readsFile, name != nil || firstPart > 1 {
+      throw UsageError(sentence: "--name and --from go with --file or --stdin only, not with", word: words.last)
     }
   }
 }

@@ -17,15 +17,21 @@ struct Failure: Error {
     number = code.number
     text = bytes(of: code.token) + [0x20] + bytes(of: code.sentence)
   }
+
+  /// With a sentence that fits the case better than the usual one.
+  init(_ code: ErrorCode, _ sentence: StaticString) {
+    number = code.number
+    text = bytes(of: code.token) + [0x20] + bytes(of: sentence)
+  }
 }
 
 func bytes(of text: StaticString) -> [UInt8] {
   (0..<text.utf8CodeUnitCount).map { text.utf8Start[$0] }
 }
 
-func starts(_ bytes: [UInt8], with text: StaticString) -> Bool {
-  guard bytes.count >= text.utf8CodeUnitCount else { return false }
-  for i in 0..<text.utf8CodeUnitCount where bytes[i] != text.utf8Start[i] { return false }
+func starts(_ bytes: [UInt8], with text: StaticString, at start: Int = 0) -> Bool {
+  guard bytes.count - start >= text.utf8CodeUnitCount else { return false }
+  for i in 0..<text.utf8CodeUnitCount where bytes[start + i] != text.utf8Start[i] { return false }
   return true
 }
 
@@ -156,7 +162,7 @@ final class Client {
   private func send(_ request: [UInt8]) throws(Failure) {
     guard request.count <= Limits.controlLineBytes else { throw Failure(.tooLong) }
     let line = request + [0x0A]
-    let error = line.span.bytes.withUnsafeBytes { sky_cli_write(fd, $0.baseAddress, $0.count) }
+    let error = line.span.bytes.withUnsafeBytes { sky_cli_send(fd, $0.baseAddress, $0.count) }
     guard error == 0 else { throw Failure(.daemonUnavailable) }
   }
 

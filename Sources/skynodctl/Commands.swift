@@ -21,7 +21,8 @@ struct Runner {
     case .top: try TopView(arguments: arguments, out: out).run()
     case .watch: try watch()
     case .join: try join()
-    case .send where arguments.waitsForReceipt: try sendAndWait()
+    case .send: try send()
+    case .inbox where arguments.keepsInboxOpen: try InboxReader(arguments, out).run()
     case .inbox where arguments.words.isEmpty: try inbox()
     case .ask, .learn, .forget: try KnowledgeRunner(arguments, out).run(command)
     case .knowledge where !arguments.words.isEmpty && !arguments.words[0].is("status"):
@@ -42,12 +43,6 @@ struct Runner {
   /// The request line: the sub-command's name and words, which are the protocol's own.
   private func request(for command: Subcommand) throws(Failure) -> [UInt8] {
     var line = bytes(of: command.name)
-    if command == .send {
-      let text = try message()
-      if !arguments.isDurable { return line + [0x20] + arguments.words[0].array + [0x20] + text }
-      line = bytes(of: "post ") + arguments.words[0].array + [0x20]
-      return line + digits(arguments.timeToLiveS) + [0x20] + text
-    }
     for word in arguments.words { line += [0x20] + word.array }
     if command == .dict || command == .knowledge, arguments.words.isEmpty { line += bytes(of: " status") }
     try checkLine(line)
@@ -59,22 +54,19 @@ struct Runner {
     for byte in line where byte < 0x20 { throw Failure(.badArgument) }
   }
 
-  /// The text of `send` in quotes, so that every byte arrives.
-  private func message() throws(Failure) -> [UInt8] {
+  private func requestToSend(_ text: [UInt8]) throws(Failure) -> [UInt8] {
     try checkLine(arguments.words[0].array)
     for byte in arguments.words[0].array where byte == 0x20 { throw Failure(.badArgument) }
-    var text: [UInt8] = []
-    if arguments.readsStandardInput {
-      text = try standardInput()
-    } else {
-      for (i, word) in arguments.words.dropFirst().enumerated() { text += (i > 0 ? [0x20] : []) + word.array }
-    }
     guard text.count <= Limits.messageBytes else { throw Failure(.tooLong) }
+    // In quotes, so that every byte arrives.
     var quoted = TextBuffer(capacity: 4 * Limits.messageBytes + 2)
     ControlText.writeQuoted(text.span.bytes, to: &quoted)
-    return copy(quoted.bytes)
+    let destination = arguments.words[0].array + [0x20]
+    guard arguments.isDurable else { return bytes(of: "send ") + destination + copy(quoted.bytes) }
+    return bytes(of: "post ") + destination + digits(arguments.timeToLiveS) + [0x20] + copy(quoted.bytes)
   }
 
+  /// Standard input to its end, or so much of it that it is longer than a message.
   private func standardInput() throws(Failure) -> [UInt8] {
     var text: [UInt8] = []
     var chunk = InlineArray<1024, UInt8>(repeating: 0)
@@ -86,7 +78,6 @@ struct Runner {
       if count == 0 { break }
       for i in 0..<count { text.append(chunk[i]) }
     }
-    if text.last == 0x0A { text.removeLast() }
     return text
   }
 
@@ -137,6 +128,26 @@ struct Runner {
 
   // MARK: Commands with more to them
 
+  private func send() throws(Failure) {
+    if let file = arguments.file {
+      return try FileSender(arguments, out, descriptor: FileSource.open(file)).run()
+    }
+    var text: [UInt8] = []
+    if arguments.readsStandardInput {
+      let input = try standardInput()
+      text = input.last == 0x0A ? Array(input.dropLast()) : input
+      if text.count > Limits.messageBytes || arguments.name != nil || arguments.firstPart > 1 {
+        return try FileSender(arguments, out, descriptor: FileSource.spool(input)).run()
+      }
+    } else {
+      for (i, word) in arguments.words.dropFirst().enumerated() { text += (i > 0 ? [0x20] : []) + word.array }
+    }
+    let request = try requestToSend(text)
+    if arguments.waitsForReceipt { return try sendAndWait(request) }
+    let client = try connect()
+    if arguments.isJson { try printJson(client, request) } else { try print(.send, client.ask(request)) }
+  }
+
   private func help() {
     guard let word = arguments.words.first, let about = Subcommand(word) else { return out.help() }
     out.help(about)
@@ -173,12 +184,12 @@ struct Runner {
   }
 
   /// Sends, then waits for what its receiver says.
-  private func sendAndWait() throws(Failure) {
+  private func sendAndWait(_ request: [UInt8]) throws(Failure) {
     let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
     let news = Deliveries()
     client.onEvent = { news.lines.append($0) }
     _ = try client.ask("watch delivery")
-    let sequence = value(fields(try client.ask(try request(for: .send))), "sequence")
+    let sequence = value(fields(try client.ask(request)), "sequence")
     let result = try news.result(of: sequence, client, deadline: sky_clock_ms() + arguments.timeoutMs)
     if arguments.isJson {
       out.write("{\"ok\":true,\"sequence\":")
@@ -196,62 +207,58 @@ struct Runner {
   private func inbox() throws(Failure) {
     let client = try connect()
     var last: UInt64 = 0
+    // The last one before the first part of a file: what --ack may acknowledge.
+    var free: UInt64 = 0
+    var hasParts = false
     while true {
       let request = bytes(of: "inbox after ") + digits(last)
       let next: UInt64?
       if arguments.isJson {
         let line = try client.askJson(request)
-        next = lastSequence(json: line)
+        next = sequences(json: line, &free, &hasParts)
         if next != nil || last == 0 { try show(json: line) }
       } else {
-        next = showMessages(try client.ask(request))
+        next = showMessages(try client.ask(request), &free, &hasParts)
       }
       out.flush()
       guard let next, next > last else { break }
       last = next
     }
-    guard arguments.acknowledges, last > 0 else { return }
-    let acknowledge = bytes(of: "inbox ack ") + digits(last)
+    if hasParts, !arguments.isJson {
+      out.write("parts of files wait; take them with skynodctl inbox --save DIR\n")
+    }
+    guard arguments.acknowledges, free > 0 else { return }
+    let acknowledge = bytes(of: "inbox ack ") + digits(free)
     if arguments.isJson { try printJson(client, acknowledge) } else { _ = try client.ask(acknowledge) }
   }
 
-  private func showMessages(_ lines: [[UInt8]]) -> UInt64? {
+  private func showMessages(_ lines: [[UInt8]], _ free: inout UInt64, _ hasParts: inout Bool) -> UInt64? {
     var last: UInt64?
     for line in lines {
       let message = row(line)
       last = number(message, "seq") ?? last
-      out.bold()
-      for (i, field) in message.enumerated() where !field.is("text") && !field.is("hex") {
-        if i > 0 { out.write("  ") }
-        out.write(printable: field.key)
-        out.write(" ")
-        out.show(field.value, .plain)
-      }
-      out.plain()
-      out.write("\n    ")
-      let text = value(message, "text")
-      out.write(printable: text.isEmpty ? value(message, "hex") : text, indent: 4)
-      out.write("\n")
+      if !value(message, "transfer").isEmpty { hasParts = true }
+      if !hasParts { free = last ?? free }
+      out.message(message)
     }
     return last
   }
 
-  /// The number of the last row of a JSON page. `{"seq":` cannot stand inside a JSON string.
-  private func lastSequence(json line: [UInt8]) -> UInt64? {
+  /// The number of the last row of a JSON page. `{"seq":` and `,"transfer":"` cannot stand inside a JSON string.
+  private func sequences(json line: [UInt8], _ free: inout UInt64, _ hasParts: inout Bool) -> UInt64? {
     let mark: StaticString = "{\"seq\":"
+    let part: StaticString = ",\"transfer\":\""
     var found: UInt64?
-    var i = 0
-    while i + mark.utf8CodeUnitCount < line.count {
-      var matches = true
-      for k in 0..<mark.utf8CodeUnitCount where line[i + k] != mark.utf8Start[k] { matches = false; break }
-      if matches {
-        var end = i + mark.utf8CodeUnitCount
-        let start = end
-        while end < line.count, line[end] >= 0x30, line[end] <= 0x39 { end += 1 }
-        found = parseDecimal(line.span.bytes.extracting(start..<end)) ?? found
-      }
-      i += 1
+    for i in 0..<line.count {
+      if starts(line, with: part, at: i) { hasParts = true }
+      guard starts(line, with: mark, at: i) else { continue }
+      if !hasParts { free = found ?? free }
+      var end = i + mark.utf8CodeUnitCount
+      let start = end
+      while end < line.count, line[end] >= 0x30, line[end] <= 0x39 { end += 1 }
+      found = parseDecimal(line.span.bytes.extracting(start..<end)) ?? found
     }
+    if !hasParts { free = found ?? free }
     return found
   }
 
@@ -296,7 +303,7 @@ struct Runner {
 }
 
 /// The line without its first words.
-private func afterWords(_ count: Int, of line: [UInt8]) -> [UInt8] {
+func afterWords(_ count: Int, of line: [UInt8]) -> [UInt8] {
   var left = count
   for (i, byte) in line.enumerated() where byte == 0x20 {
     left -= 1

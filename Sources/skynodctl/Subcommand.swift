@@ -50,8 +50,8 @@ enum Subcommand: UInt8 {
   var parameters: StaticString {
     switch self {
     case .join: "TICKET"
-    case .send: "[--durable] [--ttl S] [--wait] NODid|HUB (TEXT... | --stdin)"
-    case .inbox: "[--ack | ack SEQ|all]"
+    case .send: "[--durable] [--ttl S] [--wait] NODid|HUB (TEXT... | [--name NAME] [--from N] (--stdin | --file PATH))"
+    case .inbox: "[--ack] [--follow] [--save DIR] | inbox ack SEQ|all"
     case .watch: "[KIND...]"
     case .mode: "[DUTY on|off]..."
     case .help: "[COMMAND]"
@@ -74,7 +74,7 @@ enum Subcommand: UInt8 {
     case .status: "what the node is doing, its link, counters and vital signs"
     case .id: "the node's address, instance and fingerprint"
     case .join: "be admitted to a swarm with a ticket"
-    case .send: "send a text message to a node or to the hub"
+    case .send: "send a text message or a file to a node, a text to the hub"
     case .inbox: "messages that came in"
     case .watch: "follow events as they happen"
     case .mode: "show the duties, or switch some on or off"
@@ -112,16 +112,23 @@ enum Subcommand: UInt8 {
     case .send:
       """
       The words of TEXT are joined by blanks. --stdin sends standard input instead, a last line feed
-      left out. A message is at most 3072 bytes.
+      left out. A message is at most 3072 bytes; longer input is sent like a file named stdin.
       Without more it goes out now or not at all. --durable keeps it on the medium until it is
       delivered, also while there is no hub; --ttl S gives it up after S seconds. --wait waits for
       the receiver's word, at most --timeout seconds (60 here). Needs the operate role.
+      --file sends a file of at most 64 MiB in durable parts; `inbox --save` puts them together there.
+      It waits while the ring is full, up to --timeout seconds without a step if that is given, and 60
+      for a daemon that went away. Interrupted, it says with which --from N to go on: the number of
+      the first part to send. --name sends it under another name. The hub itself takes no files.
 
       """
     case .inbox:
       """
       Lists the messages that came in and were not acknowledged. --ack acknowledges those it has shown.
       `ack SEQ` acknowledges all up to that one, `ack all` every one. Needs the operate role.
+      --save takes the parts of files out and puts the files together in DIR; nothing is overwritten,
+      what comes a second time is recognised. --follow goes on until it is interrupted.
+      Without --save, parts are listed and never acknowledged by --ack.
 
       """
     case .watch:

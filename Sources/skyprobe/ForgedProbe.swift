@@ -33,8 +33,8 @@ private struct Standing: Equatable {
     duties = node.activeDuties
     inbox = node.inbox.count
     outbox = node.outboxUsed
-    outgoing = node.stores?.outgoing.ring.nextSequence ?? 0
-    incoming = node.stores?.incoming.ring.nextSequence ?? 0
+    outgoing = node.stores?.outgoing.nextSequence ?? 0
+    incoming = node.stores?.incoming.nextSequence ?? 0
     routes = node.relay.routeCount
     leaves = node.relay.linkedCount
     links = node.counters.links

@@ -19,15 +19,15 @@ func ring(_ words: [HostText]) throws(ErrorCode) {
     path, parameters, now: Clock.now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
   let loop = try EventLoop()
   if let descriptor = file.descriptor { try loop.add(descriptor, token: 1, .read) }
-  say("recovered \(file.shared.ring.counters.recovered)")
+  say("recovered \(file.ring.counters.recovered)")
   if words[1].bytes.elementsEqual("append") {
     try append(file, loop, try number(words, 3, default: 100))
   } else if words[1].bytes.elementsEqual("drain") {
     try drain(file, loop)
   } else if words[1].bytes.elementsEqual("idle") {
     let end = Clock.now + 1_000 * (try number(words, 3, default: 10))
-    while Clock.now < end { try turn(file, loop, min(end, file.shared.ring.deadline(now: Clock.now))) }
-    say("idle bytes=\(file.shared.ring.counters.bytesWritten) syncs=\(file.syncs)")
+    while Clock.now < end { try turn(file, loop, min(end, file.ring.deadline(now: Clock.now))) }
+    say("idle bytes=\(file.ring.counters.bytesWritten) syncs=\(file.syncs)")
   } else {
     throw .usage
   }
@@ -41,7 +41,7 @@ private func turn(_ file: RingFile, _ loop: EventLoop, _ deadline: Instant) thro
 private func append(_ file: RingFile, _ loop: EventLoop, _ count: UInt64) throws(ErrorCode) {
   var body = InlineArray<256, UInt8>(repeating: 0x55)
   // The first sequence of this age: messages are numbered from 1 beyond what the file held.
-  let before = file.shared.ring.nextSequence - 1
+  let before = file.ring.nextSequence - 1
   var taken: UInt64 = 0
   var told: UInt64 = 0
   let heap = sky_heap_read().allocations
@@ -52,16 +52,16 @@ private func append(_ file: RingFile, _ loop: EventLoop, _ count: UInt64) throws
       let number = taken + 1
       for i in 0..<8 { body[i] = UInt8(truncatingIfNeeded: number >> UInt64(56 - 8 * i)) }
       do throws(RingRefusal) {
-        _ = try file.shared.ring.append(kind: 1, body.span.bytes, now: Clock.now)
+        _ = try file.ring.append(kind: 1, body.span.bytes, now: Clock.now)
         taken += 1
       } catch {
         isFull = error == .full
         break
       }
     }
-    if case .stored = file.shared.ring.health {} else { break }
-    try turn(file, loop, min(file.shared.ring.deadline(now: Clock.now), Clock.now + 100))
-    let settled = file.shared.ring.settledSequence - before
+    if case .stored = file.ring.health {} else { break }
+    try turn(file, loop, min(file.ring.deadline(now: Clock.now), Clock.now + 100))
+    let settled = file.ring.settledSequence - before
     if settled > told {
       told = settled
       // Its own allocations are those of the text.
@@ -72,30 +72,30 @@ private func append(_ file: RingFile, _ loop: EventLoop, _ count: UInt64) throws
     if isFull && told == taken { break }
   }
   let allocations = sky_heap_read().allocations - heap - lines
-  let counters = file.shared.ring.counters
+  let counters = file.ring.counters
   say(
-    "health \(name(file.shared.ring.health)) appended=\(counters.appended) settled=\(told) full=\(counters.refusedFull > 0) "
+    "health \(name(file.ring.health)) appended=\(counters.appended) settled=\(told) full=\(counters.refusedFull > 0) "
       + "write_errors=\(counters.writeErrors)")
   say("allocations \(allocations)")
 }
 
 private func drain(_ file: RingFile, _ loop: EventLoop) throws(ErrorCode) {
-  while !file.shared.ring.isEmpty {
-    while let offer = file.shared.ring.next() {
-      say("message \(messageNumber(file.shared.ring))")
-      file.shared.ring.consume(offer.sequence)
+  while !file.ring.isEmpty {
+    while let offer = file.ring.next() {
+      say("message \(messageNumber(file.ring))")
+      file.ring.consume(offer.sequence)
     }
     try turn(file, loop, Clock.now + 10)
   }
-  file.shared.ring.askForCheckpoint()
-  while case .stored = file.shared.ring.health, !file.shared.ring.isCheckpointed {
+  file.ring.askForCheckpoint()
+  while case .stored = file.ring.health, !file.ring.isCheckpointed {
     try turn(file, loop, Clock.now + 10)
   }
-  let counters = file.shared.ring.counters
+  let counters = file.ring.counters
   say("drained consumed=\(counters.consumed) quarantined=\(counters.quarantined) missing=\(counters.missing)")
 }
 
-private func messageNumber(_ ring: borrowing DurableRing) -> UInt64 {
+private func messageNumber(_ ring: DurableRing) -> UInt64 {
   var number: UInt64 = 0
   for i in 0..<8 { number = number << 8 | UInt64(ring.body[i]) }
   return number

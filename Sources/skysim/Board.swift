@@ -101,9 +101,9 @@ final class Board: LinkEnd {
     let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
     let incoming = Drive(into, incomingFile, slowestMs: slowestMs, plant: plant)
     let seen = SeenMessages()
-    outgoing.shared.ring.open(
+    outgoing.ring.open(
       outgoingFile, fresh(), now: now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
-    incoming.shared.ring.open(
+    incoming.ring.open(
       incomingFile, fresh(), now: now, restore: { seen.restore($0, now: now) },
       visit: { seen.visit($1, now: now) }, user: { self.writeSeen(seen, $0) })
     outgoing.opened(after: before.0, now: now)
@@ -122,7 +122,7 @@ final class Board: LinkEnd {
       agent: InlineArray(repeating: 0x61))
     let node = Node(
       seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
-      stores: Stores(outgoing: outgoing.shared, incoming: incoming.shared, seen: seen))
+      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen))
     self.node = node
     owner.started(now: now)
     world.trace(.start, UInt64(index), UInt64(life))
@@ -185,7 +185,7 @@ final class Board: LinkEnd {
   }
 
   private func count(_ outgoing: Drive, _ incoming: Drive) {
-    for counters in [outgoing.shared.ring.counters, incoming.shared.ring.counters] {
+    for counters in [outgoing.ring.counters, incoming.ring.counters] {
       damages += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
     }
   }
@@ -194,7 +194,7 @@ final class Board: LinkEnd {
   var damagesNow: UInt64 {
     var sum = damages
     guard node != nil, let outgoing, let incoming else { return sum }
-    for counters in [outgoing.shared.ring.counters, incoming.shared.ring.counters] {
+    for counters in [outgoing.ring.counters, incoming.ring.counters] {
       sum += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
     }
     return sum
@@ -203,8 +203,8 @@ final class Board: LinkEnd {
   func drain(now: Instant) {
     guard let node, !isDraining else { return }
     isDraining = true
-    outgoing?.shared.ring.askForCheckpoint()
-    incoming?.shared.ring.askForCheckpoint()
+    outgoing?.ring.askForCheckpoint()
+    incoming?.ring.askForCheckpoint()
     node.handle(.drain, now: now)
     settle(now: now)
   }
@@ -244,7 +244,7 @@ final class Board: LinkEnd {
     owner.look(self, node, now: now)
     check(now: now)
     checkKeys(node, now: now)
-    if node.state == .stopped, outgoing.isSettled, incoming.isSettled {
+    if node.state == .stopped, outgoing.ring.isSettled, incoming.ring.isSettled {
       return fall(now: now, power: false, for: dice.spread(500, to: 20_000))
     }
     schedule(now: now)
@@ -376,8 +376,7 @@ final class Board: LinkEnd {
   // MARK: What must hold
 
   /// Nothing is kept in a ring any more, as far as it can be known.
-  func isEmptied(_ drive: Drive) -> Bool { Self.isEmpty(drive.shared.ring) }
-  private static func isEmpty(_ ring: borrowing DurableRing) -> Bool { ring.isEmpty && ring.recordCount == 0 }
+  func isEmptied(_ drive: Drive) -> Bool { drive.ring.isEmpty && drive.ring.recordCount == 0 }
 
   private func checkLink(_ pipe: Pipe, _ node: Node) {
     guard node.session.isEstablished else { return }
@@ -390,10 +389,10 @@ final class Board: LinkEnd {
   private func check(now: Instant) {
     guard let node, let outgoing, let incoming else { return }
     node.checkInvariants()
-    outgoing.shared.ring.checkInvariants()
-    incoming.shared.ring.checkInvariants()
+    outgoing.ring.checkInvariants()
+    incoming.ring.checkInvariants()
     let counters = node.counters
-    let out = outgoing.shared.ring.counters
+    let out = outgoing.ring.counters
     if counters.posted != out.appended { world.fail("taken in is not what the ring took in", index) }
     if counters.posted != owner.postedNow { world.fail("taken in is not what the owner gave", index) }
     if out.refusedFull != owner.fullNow || out.refusedBusy != owner.busyNow {

@@ -4,7 +4,7 @@ import Durable
 /// A production ring over a simulated medium: the part of `RingFile` and its thread. What the ring asks for takes its
 /// time, and a crash finds it at any of its stages.
 final class Drive {
-  let shared: SharedRing
+  let ring: DurableRing
   let medium: Medium
   private var write: RingWrite?
   private var writeDue = Instant.never
@@ -21,7 +21,7 @@ final class Drive {
   private var spoiltAt: UInt64?
 
   init(_ parameters: RingParameters, _ medium: Medium, slowestMs: UInt64, plant: Plant) {
-    shared = SharedRing(parameters)
+    ring = DurableRing(parameters)
     self.medium = medium
     self.slowestMs = slowestMs
     checkpointFirst = plant == .checkpointFirst
@@ -32,11 +32,11 @@ final class Drive {
     let isDone = writeDue <= now || readDue <= now
     if writeDue <= now { finishWrite(now: now) }
     if readDue <= now { finishRead() }
-    if write == nil, let next = shared.ring.pollWrite(now: now, user: user) {
+    if write == nil, let next = ring.pollWrite(now: now, user: user) {
       write = next
       writeDue = now + medium.dice.below(slowestMs + 1)
     }
-    if read == nil, let next = shared.ring.pollRead() {
+    if read == nil, let next = ring.pollRead() {
       read = next
       readDue = now + medium.dice.below(slowestMs / 8 + 1)
     }
@@ -44,7 +44,7 @@ final class Drive {
   }
 
   /// When `pump` has something to do.
-  func deadline(now: Instant) -> Instant { min(min(writeDue, readDue), shared.ring.deadline(now: now)) }
+  func deadline(now: Instant) -> Instant { min(min(writeDue, readDue), ring.deadline(now: now)) }
 
   private func finishWrite(now: Instant) {
     guard let work = write else { return }
@@ -53,7 +53,7 @@ final class Drive {
     var synced = 0
     let error = carryOut(work, stages: 4, &synced)
     let hasCheckpoint = !work.checkpoint.isEmpty
-    shared.ring.handleWritten(batchStored: synced > 0 && !work.batch.isEmpty, error: error, now: now)
+    ring.handleWritten(batchStored: synced > 0 && !work.batch.isEmpty, error: error, now: now)
     if error == 0, hasCheckpoint { checkpointAt = (checkpointAt.newer, now.ms) }
   }
 
@@ -61,7 +61,7 @@ final class Drive {
     guard let work = read else { return }
     read = nil
     readDue = .never
-    shared.ring.handleRead(error: medium.read(at: work.offset, into: work.memory))
+    ring.handleRead(error: medium.read(at: work.offset, into: work.memory))
   }
 
   /// Batch and checkpoint, each written and then synced, as far as `stages` of the four.
@@ -107,10 +107,6 @@ final class Drive {
   func loseCheckpoint() { spoiltAt = max(checkpointAt.newer, spoiltAt ?? 0) }
 
   func describe(_ now: Instant) -> String {
-    Self.describe(shared.ring, now) + ", medium's \(min(writeDue, readDue).ms)"
-  }
-
-  private static func describe(_ ring: borrowing DurableRing, _ now: Instant) -> String {
     var health = "stored"
     switch ring.health {
     case .stored: break
@@ -119,22 +115,14 @@ final class Drive {
     }
     return
       "\(health), \(ring.recordCount) records, \(ring.onTheWayCount) on the way, next \(ring.nextSequence), settled "
-      + "\(ring.settledSequence), deadline \(ring.deadline(now: now).ms)"
+      + "\(ring.settledSequence), deadline \(ring.deadline(now: now).ms), medium's \(min(writeDue, readDue).ms)"
   }
 
-  var bytesWritten: UInt64 { shared.ring.counters.bytesWritten }
+  var bytesWritten: UInt64 { ring.counters.bytesWritten }
 
   /// A write is under way; with `both`, one of a batch and a checkpoint.
   func isWriting(both: Bool) -> Bool {
     guard let write else { return false }
     return !both || !write.batch.isEmpty && !write.checkpoint.isEmpty
-  }
-
-  /// All that was taken in is on the medium, and all that was consumed is known to it.
-  var isSettled: Bool { Self.isSettled(shared.ring) }
-
-  private static func isSettled(_ ring: borrowing DurableRing) -> Bool {
-    guard ring.health == .stored else { return true }
-    return ring.isCheckpointed && ring.settledSequence + 1 >= ring.nextSequence
   }
 }

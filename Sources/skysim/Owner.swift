@@ -140,7 +140,7 @@ final class Owner {
     }
   }
 
-  private static func stream(of node: Node) -> UInt64 { node.stores?.outgoing.ring.stream ?? 0 }
+  private static func stream(of node: Node) -> UInt64 { node.stores?.outgoing.stream ?? 0 }
 
   private func remember(_ id: Int, _ sequence: UInt64) {
     if given.count >= 512 { given.removeFirst(256) }
@@ -188,7 +188,7 @@ final class Owner {
     }
   }
 
-  private static func isStored(_ node: Node) -> Bool { node.stores?.incoming.ring.health == .stored }
+  private static func isStored(_ node: Node) -> Bool { node.stores?.incoming.health == .stored }
 
   private func answerPosts(_ node: Node, _ ledger: Ledger) {
     var waiting: [(id: Int, sequence: UInt64)] = []
@@ -205,13 +205,13 @@ final class Owner {
     board.world.trace(.receipt, sequence, UInt64(failure?.rawValue ?? 0))
     if let post = given.last(where: { $0.sequence == sequence }) { return ledger.told(post.id, failure, now: now) }
     // Of an earlier start.
-    guard failure != nil, let stream = board.outgoing?.shared.ring.stream,
+    guard failure != nil, let stream = board.outgoing?.ring.stream,
       let id = ledger.find(board: board.index, stream: stream, sequence: sequence)
     else { return }
     ledger.told(id, failure, now: now)
   }
 
-  private func see(_ board: Board, _ inbox: borrowing Inbox, now: Instant) {
+  private func see(_ board: Board, _ inbox: Inbox, now: Instant) {
     guard inbox.count > 0, inbox[inbox.count - 1].number > lastShown else { return }
     for i in 0..<inbox.count where inbox[i].number > lastShown {
       let entry = inbox[i]

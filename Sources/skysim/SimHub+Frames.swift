@@ -15,7 +15,7 @@ extension SimHub {
     switch frame.kind {
     case .heartbeat:
       scratch.consume(scratch.count)
-      scratch.append(bigEndian: world.wallMs(now))
+      HeartbeatAck(wallTimeMs: world.wallMs(now)).append(to: &scratch)
       world.counts.heartbeats += 1
       putScratch(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), session, now: now)
     case .message where frame.isDurable: takeDurable(frame, session, id, now: now)

@@ -191,7 +191,7 @@ final class Weather {
     for at in medium.records(around: offset, from: dataOffset, longest: 3_200) {
       let sequence = medium.number(at + 8, bytes: 8)
       if isOutgoing {
-        if let stream = drive?.shared.ring.stream,
+        if let stream = drive?.ring.stream,
           let id = world.ledger.find(board: board.index, stream: stream, sequence: sequence)
         {
           world.ledger.spoilt(id, by: board.index)

@@ -31,6 +31,17 @@ import Testing
     #expect(written { $0.append(hex: bytes.span.bytes) } == "000ff0ab")
   }
 
+  @Test func hexadecimalIsReadInEitherCase() {
+    for byte in UInt8.min...UInt8.max {
+      let value = Int(String(UnicodeScalar(byte)), radix: 16).map { UInt8($0) }
+      #expect(hexDigit(byte) == (byte < 0x80 ? value : nil))
+    }
+    #expect(
+      hexByte(UInt8(ascii: "0"), UInt8(ascii: "f")) == 15 && hexByte(UInt8(ascii: "A"), UInt8(ascii: "b")) == 0xAB)
+    #expect(
+      hexByte(UInt8(ascii: "g"), UInt8(ascii: "0")) == nil && hexByte(UInt8(ascii: "0"), UInt8(ascii: "-")) == nil)
+  }
+
   @Test func aFullBufferSaysSoAndKeepsWhatFits() {
     var buffer = TextBuffer(capacity: 4)
     buffer.append("abcd")

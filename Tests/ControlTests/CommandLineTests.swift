@@ -145,7 +145,7 @@ struct Run {
   @Test func aLongInboxIsShownToTheEnd() throws {
     let bench = try SocketBench { node in
       for i in 1...32 {
-        node.messages.append((UInt64(i), "HUB", "message \(i) " + String(repeating: "x", count: 1_000)))
+        node.messages.append(.init(UInt64(i), "HUB", "message \(i) " + String(repeating: "x", count: 1_000)))
       }
     }
     let text = try Run(["inbox"], socket: bench.path)

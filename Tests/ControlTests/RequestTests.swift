@@ -5,7 +5,8 @@ import Wire
 @Suite struct RequestTests {
   @Test func everyVerbIsReadByItsName() {
     let least: [String: String] = [
-      "join": " T", "send": " HUB x", "post": " HUB 0 x", "json": " on", "encode": " x", "decode": " 00",
+      "join": " T", "send": " HUB x", "post": " HUB 0 x", "post64": " HUB 0 x", "json": " on", "encode": " x",
+      "decode": " 00",
       "lookup": " x", "translate": " de x", "dict": " status",
     ]
     for raw in 0..<ControlVerb.count {

@@ -49,13 +49,43 @@ struct Parsed: Equatable {
 /// Answers like a node that is online: for the tests of the server and of skynodctl.
 final class SampleNode: ControlHandler {
   var handled: [String] = []
-  var messages: [(sequence: UInt64, from: String, text: String)] = []
+  struct Message {
+    var sequence: UInt64
+    var from: String
+    var text: String
+    /// Of a file, instead of a text.
+    var part: [UInt8]?
+
+    init(_ sequence: UInt64, _ from: String, _ text: String, part: [UInt8]? = nil) {
+      self.sequence = sequence
+      self.from = from
+      self.text = text
+      self.part = part
+    }
+  }
+
+  var messages: [Message] = []
   var relay = false
   var joined = true
   var refusesTickets = false
   var isRefused = false
   /// Handed out by the next `dict open`.
   var attachment: Int32 = -1
+
+  /// What `post64` brought. So many of them are refused with `full` first, each once.
+  var parts: [[UInt8]] = []
+  var refusals = 0
+
+  private func takePart(_ request: borrowing ControlRequest, _ reply: inout ControlReply) {
+    var bytes = TextBuffer(capacity: Limits.controlLineBytes)
+    guard Base64.decode(request.argument(2), into: &bytes) else { return reply.error(.badArgument) }
+    if refusals > 0 {
+      refusals -= 1
+      return reply.error(.full)
+    }
+    parts.append((0..<bytes.count).map { bytes.bytes[$0] })
+    reply.field("sequence", UInt64(parts.count))
+  }
 
   /// Replies that are held wait for this.
   var mayFinish = false
@@ -82,6 +112,7 @@ final class SampleNode: ControlHandler {
       reply.field("state", "connecting")
     case .send: send(request, &reply)
     case .post: reply.hold(HeldReply(.post, request.number(1) ?? 0))
+    case .post64: takePart(request, &reply)
     case .inbox: inbox(request, &reply)
     case .mode:
       if request.argumentCount == 2 { relay = request.argument(1, is: "on") }
@@ -122,13 +153,19 @@ final class SampleNode: ControlHandler {
     guard ControlText.read(request.argument(1), into: &text) else { return reply.error(.badArgument) }
     guard text.count <= Limits.messageBytes else { return reply.error(.tooLong) }
     guard request.argument(0, is: "HUB") else { return reply.error(.unreachable) }
-    messages.append((UInt64(messages.count + 1), "HUB", string(text.bytes)))
-    reply.field("sequence", UInt64(messages.count))
+    noteNumbers()
+    messages.append(Message(lastNumber + 1, "HUB", string(text.bytes)))
+    reply.field("sequence", lastNumber + 1)
   }
+
+  /// As in a node, numbers never begin again.
+  private var lastNumber: UInt64 = 0
+  private func noteNumbers() { lastNumber = max(lastNumber, messages.last?.sequence ?? 0) }
 
   private func inbox(_ request: borrowing ControlRequest, _ reply: inout ControlReply) {
     if request.argument(0, is: "ack") {
       let upTo = request.number(1) ?? .max
+      noteNumbers()
       messages.removeAll { $0.sequence <= upTo }
       return
     }
@@ -138,7 +175,12 @@ final class SampleNode: ControlHandler {
       reply.beginRow()
       reply.field("seq", message.sequence)
       withSpan(message.from) { reply.field("from", $0) }
-      withSpan(message.text) { reply.field("text", $0) }
+      if let part = message.part {
+        withSpan(Array(part[8..<24])) { reply.fieldHex("transfer", $0) }
+        withSpan(part) { reply.fieldHex("hex", $0) }
+      } else {
+        withSpan(message.text) { reply.field("text", $0) }
+      }
       if !reply.endRow() { break }
     }
     reply.endRows()

@@ -1,5 +1,6 @@
 import Durable
 import Foundation
+import TestSupport
 import Testing
 
 /// Every crash point of every sequence of up to six operations. `SKYNOD_DEEP=1` goes to seven, and cuts

@@ -1,5 +1,6 @@
 import Bounded
 import Durable
+import TestSupport
 import Testing
 
 /// What was promised and what arrived, apart from the ring: senders and a receiver that never crash.

@@ -1,5 +1,6 @@
 import Bounded
 import Durable
+import TestSupport
 import Testing
 
 /// Long random lives: traffic, power cuts, kills, failing media, flipped bits.

@@ -1,5 +1,6 @@
 import Bounded
 import Durable
+import TestSupport
 import Testing
 
 @Suite struct WindowTests {

@@ -92,6 +92,28 @@ import Wire
     #expect(try swarm.registry.spoolCount() == 0)
   }
 
+  /// A node whose batch is full says busy; its next word on something stored means that there is room again.
+  @Test(arguments: [(ErrorCode.busy, 2), (.full, 0)])
+  func aNodeThatWasBusyIsAskedAgainAtItsNextStored(refusal: ErrorCode, handedOut: Int) throws {
+    let (swarm, a, b) = try pair()
+    b.verdict = nil
+    for sequence in 1...3 as ClosedRange<UInt64> {
+      try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+    }
+    settle(swarm)
+    #expect(b.durable.count == 3)
+    b.say(StoredEntry(stream: 77, sequence: 2, failure: refusal), now: swarm.now)
+    swarm.pass(30)
+    #expect(b.durable.count == 3)
+    b.verdict = { _ in nil }
+    b.say(StoredEntry(stream: 77, sequence: 1, failure: nil), now: swarm.now)
+    settle(swarm)
+    #expect(b.durable.count == 3 + handedOut)
+    swarm.pass(Limits.resumeMs)
+    settle(swarm)
+    #expect(b.durable.dropFirst(3).map(\.text) == ["2", "3"])
+  }
+
   @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {
     let (swarm, a, b) = try pair()
     b.verdict = { _ in .tooLong }

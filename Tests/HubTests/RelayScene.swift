@@ -209,7 +209,8 @@ final class RelayScene {
     case .disconnect:
       _ = moveBytes(of: member)
       endStream(of: member)
-    case .probe: member.node.handle(.probeResult(reachable: false), now: now)
+    case .probe(let index):
+      member.node.handle(.probeResult(reachable: answers(member.node.hubs[index], member)), now: now)
     case .sampleVitals:
       member.node.handle(.systemClock(1_700_000_000_000 + now.ms), now: now)
       member.node.handle(.vitals(VitalSigns()), now: now)
@@ -223,6 +224,15 @@ final class RelayScene {
       }
       member.node.handle(.peerDown(place, .linkClosed), now: now)
     }
+  }
+
+  private func answers(_ entry: HubEntry, _ member: Member) -> Bool {
+    guard let relay = members.last(where: { place(of: $0).isSamePlace(as: entry) && $0.isUp }) else {
+      return isHubUp && member.reachesHub
+    }
+    guard let place = relay.node.openPeer(now: now) else { return false }
+    relay.node.handle(.peerDown(place, .linkClosed), now: now)
+    return true
   }
 
   private func connect(_ member: Member, to entry: HubEntry) {

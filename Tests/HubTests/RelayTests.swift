@@ -2,6 +2,7 @@ import Bounded
 import Foundation
 import Node
 import SkyCrypto
+import TestSupport
 import Testing
 import Wire
 
@@ -108,6 +109,32 @@ import Wire
     try scene.post("and back", from: far, to: leaf)
     scene.pass(500)
     #expect(far.texts == ["the other way"] && leaf.texts == ["and back"])
+  }
+
+  @Test func aLeafLeavesARelayWhoseHubStaysAway() throws {
+    let scene = try RelayScene()
+    let first = try scene.member("first", relays: true)
+    let second = try scene.member("second", relays: true)
+    let middle = try scene.member("middle", behind: [first], relays: true)
+    // One with another way, behind a chain; one with none, and its neighbour.
+    let leaf = try scene.member("leaf", behind: [middle, second])
+    let stuck = try scene.member("stuck", behind: [middle])
+    scene.start(first, second, middle, leaf, stuck)
+    first.reachesHub = false
+    scene.cutUpstream(of: first)
+    scene.pass(Limits.heartbeatDefaultMs * 3)
+    #expect(leaf.node.isCutOff && stuck.node.isCutOff && leaf.node.state == .online)
+    try scene.send("still here", from: leaf, to: stuck.node.nodeId)
+    #expect(stuck.texts == ["still here"])
+    // Each other hub that it knows has its turn.
+    scene.pass(Limits.cutOffMs * UInt64(leaf.node.hubs.count))
+    #expect(scene.core.live.place(of: leaf.node.nodeId)?.relay == second.node.nodeId)
+    #expect(leaf.linkErrors.isEmpty && !leaf.node.isCutOff)
+    #expect(stuck.linkErrors.isEmpty && stuck.node.state == .online && stuck.node.isCutOff)
+    first.reachesHub = true
+    scene.pass(Limits.backoffCapMs + 60_000)
+    #expect(first.node.state == .online && !stuck.node.isCutOff)
+    #expect(scene.core.live.place(of: stuck.node.nodeId)?.relay == middle.node.nodeId)
   }
 
   @Test func relaysStandBehindRelays() throws {
@@ -256,6 +283,43 @@ import Wire
     #expect(leaves.last!.linkErrors == [.connectFailed])
     for leaf in leaves.dropLast() { try scene.send("hello", from: leaf, to: relay.node.nodeId) }
     #expect(relay.texts.count == Limits.relayPeers)
+  }
+
+  @Test func aLeafThatFloodsFillsItsOwnQueueAndLosesNothing() {
+    let world = RelayWorld()
+    let header = FrameHeader(kind: .message, source: RelayWorld.leafId, destination: 1_000_777)
+    let text = InlineArray<256, UInt8>(repeating: 0x61)
+    var sent: UInt64 = 0
+    while world.send(fromHub: false, header, text.span.bytes) {
+      sent += 1
+      world.movePeer()
+      world.node.moveRelayed(now: world.now)
+      #expect(world.node.session.output.count <= Limits.relayQueueBytes + Session.recordBytes(body: 256))
+    }
+    #expect(sent > 100 && world.node.relay.counters.up < 20)
+    #expect(!world.node.isRelayDue)
+    // Only so many are on their way at a time, and one more for each that is answered for.
+    let share = UInt64(Limits.relayUnanswered)
+    world.settle()
+    #expect(world.node.relay.counters.up == share && !world.node.isRelayDue)
+    var receipt = ByteQueue(capacity: 16)
+    _ = Receipt(sequence: 1, failure: nil).append(to: &receipt)
+    for _ in 0..<5 {
+      world.send(
+        fromHub: true, FrameHeader(kind: .receipt, source: 1_000_777, destination: RelayWorld.leafId), receipt.bytes)
+    }
+    world.settle()
+    #expect(world.node.relay.counters.up == share + 5 && !world.node.isRelayDue)
+    // Receipts that got lost hold nobody up for long.
+    while world.node.relay.counters.up < sent {
+      let before = world.node.relay.counters.up
+      #expect(world.node.nextDeadline <= world.now + Limits.relayUnansweredMs)
+      world.now = world.now + Limits.relayUnansweredMs
+      world.node.handle(.tick, now: world.now)
+      world.settle()
+      #expect(world.node.relay.counters.up == min(sent, before + share))
+    }
+    #expect(world.node.relay.counters.full == 0)
   }
 
   @Test func leavesAreSentAwayWhenTheDutyEnds() throws {

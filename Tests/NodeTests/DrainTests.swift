@@ -20,7 +20,7 @@ import Wire
   }
 
   @Test func aLinkIsClosedAndTheEndIsAtOnce() throws {
-    var node = try node(hubs: 1)
+    let node = try node(hubs: 1)
     let now = Instant(ms: 1_000)
     node.handle(.start, now: now)
     let first = node.nextAction()
@@ -39,7 +39,7 @@ import Wire
   }
 
   @Test func withoutALinkTheEndIsAtOnce() throws {
-    var node = try node(hubs: 0)
+    let node = try node(hubs: 0)
     node.handle(.start, now: Instant(ms: 1_000))
     node.handle(.drain, now: Instant(ms: 1_000))
     let first = node.nextAction()
@@ -49,7 +49,7 @@ import Wire
   }
 
   @Test func asTwiceIsAsOnce() throws {
-    var node = try node(hubs: 1)
+    let node = try node(hubs: 1)
     node.handle(.start, now: Instant(ms: 1_000))
     node.handle(.drain, now: Instant(ms: 1_000))
     node.handle(.drain, now: Instant(ms: 2_000))

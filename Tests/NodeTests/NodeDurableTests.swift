@@ -19,7 +19,7 @@ import Wire
     NodeScene(admission: joined, disk: SceneDisk(before, now: Instant(ms: 4_000_000)))
   }
 
-  private func isEmpty(_ scene: NodeScene) -> Bool { scene.node.stores!.outgoing.ring.isEmpty }
+  private func isEmpty(_ scene: NodeScene) -> Bool { scene.node.stores!.outgoing.isEmpty }
   private func sequence(_ result: Result<UInt64, ErrorCode>) throws -> UInt64 { try result.get() }
 
   // MARK: Sending

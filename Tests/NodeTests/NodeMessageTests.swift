@@ -239,7 +239,7 @@ import Wire
   }
 
   @Test func aRestartedNumberingIsNeverSeenByTheOwner() {
-    var inbox = Inbox()
+    let inbox = Inbox()
     let text: [UInt8] = [1, 2, 3]
     for round in 1...100 as ClosedRange<UInt64> {
       let number = try? inbox.append(text.span.bytes, source: 1, sequence: 1, wallTimeMs: 0)
@@ -251,7 +251,7 @@ import Wire
   }
 
   @Test func acknowledgingDropsTheOldestAndFreesTheirPlaces() {
-    var inbox = Inbox()
+    let inbox = Inbox()
     for i in 0..<32 as Range<UInt8> {
       let text = [UInt8](repeating: i, count: Limits.messageBytes)
       let number = try? inbox.append(text.span.bytes, source: UInt32(i), sequence: 1, wallTimeMs: 0)
@@ -277,7 +277,7 @@ import Wire
   }
 
   @Test func anEmptyMessageIsAMessage() {
-    var inbox = Inbox()
+    let inbox = Inbox()
     let number = try? inbox.append(RawSpan(), source: 1, sequence: 1, wallTimeMs: 0)
     #expect(number == 1)
     let text = bytes(of: inbox.text(of: inbox[0]))
@@ -286,7 +286,7 @@ import Wire
 }
 
 extension Inbox {
-  fileprivate mutating func acknowledge(upTo number: UInt64) -> Int {
+  fileprivate func acknowledge(upTo number: UInt64) -> Int {
     var dropped = 0
     while popFirst(upTo: number) != nil { dropped += 1 }
     return dropped

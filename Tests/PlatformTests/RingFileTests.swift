@@ -35,25 +35,25 @@ import Testing
     while Clock.now < end {
       if isDone() { return true }
       if file.pump(now: Clock.now, user: { _ in 0 }) { continue }
-      try loop.wait(until: min(file.shared.ring.deadline(now: Clock.now), Clock.now + 20))
+      try loop.wait(until: min(file.ring.deadline(now: Clock.now), Clock.now + 20))
     }
     return false
   }
 
   private static func append(_ file: RingFile, _ text: String) throws -> UInt64 {
-    try file.shared.ring.append(kind: 1, Array(text.utf8).span.bytes, now: Clock.now)
+    try file.ring.append(kind: 1, Array(text.utf8).span.bytes, now: Clock.now)
   }
 
-  private static func body(of ring: borrowing DurableRing) -> String {
+  private static func body(of ring: DurableRing) -> String {
     String(decoding: array(ring.body), as: UTF8.self)
   }
 
   private static func take(_ file: RingFile) throws -> String? {
     var text: String?
     _ = try settle(file) {
-      guard let offer = file.shared.ring.next() else { return file.shared.ring.isEmpty }
-      text = body(of: file.shared.ring)
-      file.shared.ring.consume(offer.sequence)
+      guard let offer = file.ring.next() else { return file.ring.isEmpty }
+      text = body(of: file.ring)
+      file.ring.consume(offer.sequence)
       return true
     }
     return text
@@ -63,21 +63,21 @@ import Testing
     let folder = Folder()
     do {
       let file = try RingFileTests.open(folder.file)
-      #expect(file.shared.ring.health == .stored)
+      #expect(file.ring.health == .stored)
       var last: UInt64 = 0
       for i in 0..<100 { last = try RingFileTests.append(file, "message \(i)") }
-      #expect(try RingFileTests.settle(file) { file.shared.ring.settledSequence >= last })
+      #expect(try RingFileTests.settle(file) { file.ring.settledSequence >= last })
       #expect(file.syncs < 10, "records share their syncs")
     }
     // Another size in the configuration changes nothing in a file that is there.
     var parameters = RingFileTests.parameters()
     parameters.fileBytes *= 2
     let file = try RingFileTests.open(folder.file, parameters)
-    #expect(file.shared.ring.counters.recovered == 100 && file.shared.ring.parameters.fileBytes == 1 << 18)
+    #expect(file.ring.counters.recovered == 100 && file.ring.parameters.fileBytes == 1 << 18)
     for i in 0..<100 { #expect(try RingFileTests.take(file) == "message \(i)") }
     // The last look passes over what follows the last record.
     #expect(try RingFileTests.take(file) == nil)
-    let isEmpty = file.shared.ring.isEmpty
+    let isEmpty = file.ring.isEmpty
     #expect(isEmpty)
     let size = try FileManager.default.attributesOfItem(atPath: folder.file.string)[.size] as? Int
     #expect(size == 1 << 18)
@@ -99,7 +99,7 @@ import Testing
       let took = try clock.measure {
         last = try RingFileTests.append(file, "message \(turns)")
         file.pump(now: Clock.now, user: { _ in 0 })
-        while let offer = file.shared.ring.next() { file.shared.ring.consume(offer.sequence) }
+        while let offer = file.ring.next() { file.ring.consume(offer.sequence) }
       }
       longestUs = max(longestUs, UInt64(took / .microseconds(1)))
       turns += 1
@@ -110,7 +110,7 @@ import Testing
     #expect(file.slowestWriteUs >= 500_000 && file.syncs <= 7)
     // Six or seven writes: a loop that waited for them would have turned as often.
     #expect(turns >= 60)
-    #expect(try RingFileTests.settle(file) { file.shared.ring.settledSequence >= last })
+    #expect(try RingFileTests.settle(file) { file.ring.settledSequence >= last })
   }
 
   @Test func damageToTheFileIsSurvived() throws {
@@ -118,30 +118,30 @@ import Testing
     do {
       let file = try RingFileTests.open(folder.file)
       let last = try RingFileTests.append(file, "kept")
-      #expect(try RingFileTests.settle(file) { file.shared.ring.settledSequence >= last })
+      #expect(try RingFileTests.settle(file) { file.ring.settledSequence >= last })
     }
     // Cut short: what lies before the cut counts.
     #expect(truncate(folder.file.string, 100_000) == 0)
     do {
       let file = try RingFileTests.open(folder.file)
-      #expect(file.shared.ring.health == .stored && file.shared.ring.counters.recovered == 1)
+      #expect(file.ring.health == .stored && file.ring.counters.recovered == 1)
       #expect(try RingFileTests.take(file) == "kept")
     }
     try Data("no ring at all".utf8).write(to: URL(filePath: folder.file.string))
     let file = try RingFileTests.open(folder.file)
-    #expect(file.shared.ring.health == .stored && file.shared.ring.counters.recovered == 0)
+    #expect(file.ring.health == .stored && file.ring.counters.recovered == 0)
     let last = try RingFileTests.append(file, "new")
-    #expect(try RingFileTests.settle(file) { file.shared.ring.settledSequence >= last })
+    #expect(try RingFileTests.settle(file) { file.ring.settledSequence >= last })
   }
 
   @Test func withoutAFileItWorksInMemory() throws {
     let folder = Folder()
     let file = try RingFileTests.open(PathText(folder.path + "/missing/ring")!)
-    #expect(file.shared.ring.health == .memory(2) && file.descriptor == nil)
+    #expect(file.ring.health == .memory(2) && file.descriptor == nil)
     for i in 0..<500 {
       _ = try RingFileTests.append(file, "message \(i)")
       #expect(try RingFileTests.take(file) == "message \(i)")
     }
-    #expect(file.shared.ring.counters.consumed == 500)
+    #expect(file.ring.counters.consumed == 500)
   }
 }

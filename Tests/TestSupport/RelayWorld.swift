@@ -115,7 +115,9 @@ public final class RelayWorld {
     return up || down
   }
 
-  private func movePeer() -> Bool {
+  /// Only what goes between the leaf and the relay; the hub reads nothing meanwhile.
+  @discardableResult
+  public func movePeer() -> Bool {
     guard let place else { return false }
     let peer = node.relay.peers[place]
     let down = peer.session.output.pour(into: &leaf.input)

@@ -43,11 +43,11 @@ public final class SceneDisk {
     outgoing = MemoryMedium(before?.outgoing.bytes, size: size)
     incoming = MemoryMedium(before?.incoming.bytes, size: size)
     let seen = SeenMessages()
-    stores = Stores(outgoing: SharedRing(out), incoming: SharedRing(into), seen: seen)
-    stores.outgoing.ring.open(
+    stores = Stores(outgoing: DurableRing(out), incoming: DurableRing(into), seen: seen)
+    stores.outgoing.open(
       outgoing, .init(stream: 71, memoryStream: 72, salt: 7), now: now, restore: { _ in }, visit: { _, _ in },
       user: { _ in 0 })
-    stores.incoming.ring.open(
+    stores.incoming.open(
       incoming, .init(stream: 81, memoryStream: 82, salt: 8), now: now, restore: { seen.restore($0, now: now) },
       visit: { seen.visit($1, now: now) }, user: { seen.write(into: $0) })
   }
@@ -59,17 +59,17 @@ public final class SceneDisk {
   }
 
   private static func pump(
-    _ shared: SharedRing, _ store: MemoryMedium, _ now: Instant, user: DurableRing.UserWriter
+    _ ring: DurableRing, _ store: MemoryMedium, _ now: Instant, user: DurableRing.UserWriter
   ) {
-    while let write = shared.ring.pollWrite(now: now, user: user) {
+    while let write = ring.pollWrite(now: now, user: user) {
       var error = store.write(at: write.batchOffset, write.batch)
       if error == 0 { error = store.write(at: write.checkpointOffset, write.checkpoint) }
-      shared.ring.handleWritten(batchStored: error == 0, error: error, now: now)
+      ring.handleWritten(batchStored: error == 0, error: error, now: now)
       if error != 0 { break }
     }
-    while let read = shared.ring.pollRead() {
-      shared.ring.handleRead(error: store.read(at: read.offset, into: read.memory))
+    while let read = ring.pollRead() {
+      ring.handleRead(error: store.read(at: read.offset, into: read.memory))
     }
-    shared.ring.checkInvariants()
+    ring.checkInvariants()
   }
 }

@@ -134,14 +134,24 @@ private func someHeartbeat() -> Heartbeat {
     func code(_ bytes: [UInt8]) -> Result<ErrorCode, ErrorCode> {
       outcome { () throws(ErrorCode) in try decodeCode(bytes.span.bytes) }
     }
-    func time(_ bytes: [UInt8]) -> Result<UInt64, ErrorCode> {
-      outcome { () throws(ErrorCode) in try decodeWallTime(bytes.span.bytes) }
+    func ack(_ bytes: [UInt8]) -> Result<HeartbeatAck, ErrorCode> {
+      outcome { () throws(ErrorCode) in try HeartbeatAck(decoding: bytes.span.bytes) }
     }
     #expect(code([0, 85]).value == .revoked)
     #expect(code([0x12, 0x34]).value == .linkClosed)
     #expect(code([0]).error == .malformed)
     #expect(code([]).error == .malformed)
-    #expect(time([0, 0, 0, 0, 0, 0, 1, 2]).value == 258)
-    #expect(time([0, 0, 0, 0, 0, 0, 1]).error == .malformedFrame)
+    #expect(ack([0, 0, 0, 0, 0, 0, 1]).error == .malformedFrame)
+    let time: [UInt8] = [0, 0, 0, 0, 0, 0, 1, 2]
+    #expect(ack(time).value == HeartbeatAck(wallTimeMs: 258))
+    #expect(ack(time + [0]).value == HeartbeatAck(wallTimeMs: 258))
+    #expect(ack(time + [0xFE]).value == HeartbeatAck(wallTimeMs: 258))
+    #expect(ack(time + [1]).value == HeartbeatAck(wallTimeMs: 258, isCutOff: true))
+    #expect(ack(time + [1, 77, 78]).value == HeartbeatAck(wallTimeMs: 258, isCutOff: true))
+    let written = encoded(16) {
+      HeartbeatAck(wallTimeMs: 258, isCutOff: true).append(to: &$0)
+      return true
+    }
+    #expect(written == time + [1])
   }
 }

@@ -6,12 +6,12 @@ _skynodctl() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
   COMPREPLY=()
   case $before in
-    --socket | --file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-    --timeout) return ;;
+    --socket | --file | --save) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    --timeout | --ttl | --from | --name) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      --socket | --timeout | --file) ((i++)) ;;
+      --socket | --timeout | --file | --save | --ttl | --from | --name) ((i++)) ;;
       -*) ;;
       *) command=${COMP_WORDS[i]}; break ;;
     esac
@@ -19,8 +19,8 @@ _skynodctl() {
   local choices="--json --socket --timeout --help --version"
   case $command in
     '') choices+=" $commands" ;;
-    send) choices+=" --stdin --durable --ttl --wait HUB" ;;
-    inbox) choices+=" --ack ack"; [[ $before == ack ]] && choices="all" ;;
+    send) choices+=" --stdin --file --name --from --durable --ttl --wait HUB" ;;
+    inbox) choices+=" --ack --follow --save ack"; [[ $before == ack ]] && choices="all" ;;
     watch) choices+=" $kinds" ;;
     mode)
       case $before in

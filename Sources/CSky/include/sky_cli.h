@@ -16,6 +16,9 @@ const char *sky_cli_argument(int index);
 /// Writes all `n` bytes, waiting as long as it takes. 0, or negative errno.
 int sky_cli_write(int fd, const void *from, size_t n);
 
+/// The same to a socket: a peer that has gone is an error, and not the end of this program.
+int sky_cli_send(int fd, const void *from, size_t n);
+
 /// Waits until one of two descriptors can be read or has failed; -1 for a descriptor means none.
 /// Bit 0 and bit 1 say which; 0 when `timeout_ms` passed (negative: no limit); -EINTR on a signal.
 int sky_cli_wait(int first, int second, int timeout_ms);
@@ -24,6 +27,8 @@ void sky_cli_sleep_ms(int ms);
 bool sky_cli_is_terminal(int fd);
 /// Size in characters; false when it is not known.
 bool sky_cli_terminal_size(int *columns, int *rows);
+/// From here on signals that end the program are noted instead, and end what it waits for.
+void sky_cli_note_interrupts(void);
 /// Takes over the terminal for a redrawn view: other screen, no cursor, no line editing; signals that
 /// end the program are noted instead. 0, or negative errno. `sky_cli_view_end` undoes it all.
 int sky_cli_view_begin(void);

@@ -11,6 +11,8 @@
 #define SKY_IN_PROGRESS (-115)  ///< -EINPROGRESS
 #define SKY_NO_ENTRY (-2)  ///< -ENOENT
 #define SKY_TOO_BIG (-27)  ///< -EFBIG
+#define SKY_EXISTS (-17)   ///< -EEXIST
+#define SKY_NO_SPACE (-28)  ///< -ENOSPC
 
 // MARK: Clocks, randomness, process
 
@@ -91,8 +93,9 @@ int sky_tcp_listen(const sky_address *address, int backlog);
 /// The next connection of a TCP or Unix listener, non-blocking; -EAGAIN when there is none. `peer`
 /// may be NULL; it is left zero for Unix sockets.
 int sky_accept(int fd, sky_address *peer);
-/// No delay, keep-alive after `idle_s`, and `user_timeout_ms` until unacknowledged data fails.
-int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms);
+/// No delay, keep-alive after `idle_s`, `user_timeout_ms` until unacknowledged data fails, and no more taken while
+/// `unsent_bytes` wait in the kernel (tcp(7), TCP_NOTSENT_LOWAT).
+int sky_tcp_tune(int fd, int idle_s, int user_timeout_ms, int unsent_bytes);
 /// The local (`peer` false) or remote address of a TCP socket.
 int sky_socket_address(int fd, bool peer, sky_address *out);
 
@@ -139,12 +142,21 @@ int sky_file_open(const char *path);
 const void *sky_descriptor_map(int fd, size_t *bytes);
 /// Puts a file in another's place: renames it and syncs the directory. Sync the file itself before.
 int sky_file_replace(const char *from, const char *to);
+/// Gives a file another name in the same file system and syncs the directory. -EEXIST when that name is taken:
+/// nothing is ever overwritten. Sync the file itself before.
+int sky_file_place(const char *from, const char *to);
+/// A file without a name in `directory`, gone when its descriptor is closed.
+int sky_file_temporary(const char *directory);
 int sky_file_remove(const char *path);
 bool sky_file_exists(const char *path);
 /// Owner group of what is at `path`.
 int sky_file_group(const char *path, uint32_t *gid);
 /// Makes one directory with `mode`. 0 also when it is there already.
 int sky_directory_make(const char *path, unsigned mode);
+/// Locks what is open for this process alone, until it is closed. -EWOULDBLOCK when another process has it.
+int sky_lock(int fd);
+/// Locks a directory, without a file in it; hold the descriptor. -EWOULDBLOCK when another process has it.
+int sky_directory_lock(const char *path);
 /// Opens and locks a file for this process alone; hold the descriptor. -EWOULDBLOCK when another
 /// process has it.
 int sky_lock_file(const char *path);

@@ -84,7 +84,7 @@ extension FuzzTarget {
       precondition(value.append(to: &queue))
       let again = try Receipt(decoding: queue.bytes)
       precondition(again == value)
-    case .heartbeatAck: _ = try decodeWallTime(body)
+    case .heartbeatAck: _ = try HeartbeatAck(decoding: body)
     case .close: _ = try decodeCode(body)
     case .stored:
       for i in 0..<(try StoredEntry.count(in: body)) {
@@ -147,7 +147,7 @@ extension FuzzTarget {
         dictionaryGeneration: 3, duties: [.heartbeat, .relay]
       ).append(to: &queue)
     case .receipt: _ = Receipt(sequence: 77, failure: .unreachable).append(to: &queue)
-    case .heartbeatAck: queue.append(bigEndian: UInt64(1_700_000_000_000))
+    case .heartbeatAck: HeartbeatAck(wallTimeMs: 1_700_000_000_000, isCutOff: true).append(to: &queue)
     case .close: queue.append(bigEndian: ErrorCode.draining.rawValue)
     case .message: queue.append("hello")
     case .stored:

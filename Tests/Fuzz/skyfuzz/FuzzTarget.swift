@@ -17,7 +17,7 @@ struct FuzzTarget: Sendable {
 
   static let all: [FuzzTarget] = [
     configuration, control, ticket, frame, handshake, ring, window, dictionary, encoded,
-    manifest, relay, gguf, tokenizer, template, inference,
+    manifest, relay, reassembly, gguf, tokenizer, template, inference, bundle, slots,
   ]
 
   nonisolated(unsafe) static var current = all[0]

@@ -55,11 +55,11 @@ extension FuzzTarget {
       for (name, steps) in [("new", 0), ("some", 3), ("laps", 40)] {
         let parameters = ringParameters
         let store = MemoryStore([UInt8](repeating: 0, count: Int(parameters.fileBytes)))
-        var ring = DurableRing(parameters)
-        open(&ring, store, parameters)
+        let ring = DurableRing(parameters)
+        open(ring, store, parameters)
         for i in 0..<steps {
           _ = try? ring.append(kind: 1, [UInt8](repeating: UInt8(i), count: 8 + 9 * i).span.bytes, now: Instant(ms: 1))
-          pump(&ring, store, Instant(ms: UInt64(100_000 * (i + 1))))
+          pump(ring, store, Instant(ms: UInt64(100_000 * (i + 1))))
           if i % 2 == 0, let offer = ring.next() { ring.consume(offer.sequence) }
         }
         seeds.append(Seed(name: name, bytes: store.bytes))
@@ -68,7 +68,7 @@ extension FuzzTarget {
       return seeds
     })
 
-  private static func open(_ ring: inout DurableRing, _ store: MemoryStore, _ parameters: RingParameters) {
+  private static func open(_ ring: DurableRing, _ store: MemoryStore, _ parameters: RingParameters) {
     ring.open(
       store, .init(stream: 7, memoryStream: 8, salt: 9), now: Instant(ms: 1),
       restore: { precondition($0.count <= parameters.userBytes) },
@@ -76,7 +76,7 @@ extension FuzzTarget {
     ring.checkInvariants()
   }
 
-  private static func pump(_ ring: inout DurableRing, _ store: MemoryStore, _ now: Instant) {
+  private static func pump(_ ring: DurableRing, _ store: MemoryStore, _ now: Instant) {
     while let write = ring.pollWrite(now: now, user: { _ in 0 }) {
       if !write.batch.isEmpty { _ = store.write(at: write.batchOffset, write.batch) }
       if !write.checkpoint.isEmpty { _ = store.write(at: write.checkpointOffset, write.checkpoint) }
@@ -87,8 +87,8 @@ extension FuzzTarget {
 
   /// Opens, hands out all there is, takes something new in and gets exactly that back.
   private static func live(_ store: MemoryStore, _ parameters: RingParameters) {
-    var ring = DurableRing(parameters)
-    open(&ring, store, parameters)
+    let ring = DurableRing(parameters)
+    open(ring, store, parameters)
     var now = Instant(ms: 100_000)
     var last: UInt64 = 0
     var turns = 0
@@ -109,7 +109,7 @@ extension FuzzTarget {
     ring.checkInvariants()
     for _ in 0..<3 {
       now = now + 100_000
-      pump(&ring, store, now)
+      pump(ring, store, now)
     }
     guard ring.health == .stored else {
       precondition(ring.health == .memory(75), "only a file without sequences left is not written")
@@ -120,11 +120,11 @@ extension FuzzTarget {
       let sequence = try ring.append(kind: 3, body.span.bytes, now: now)
       precondition(sequence > last)
       now = now + 100_000
-      pump(&ring, store, now)
+      pump(ring, store, now)
       precondition(ring.settledSequence == sequence)
       var offer = ring.next()
       if offer == nil {
-        pump(&ring, store, now)
+        pump(ring, store, now)
         offer = ring.next()
       }
       precondition(offer?.sequence == sequence && ring.body.elementsEqual(body.span.bytes))

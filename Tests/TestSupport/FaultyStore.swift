@@ -2,28 +2,28 @@ import Durable
 
 /// A medium that forgets what was not synced: a power cut leaves each sector written since the last sync
 /// as it was, as it was meant to be, half of each, or spoilt.
-final class FaultyStore: BlockStore {
-  static let sector = 512
+public final class FaultyStore: BlockStore {
+  public static let sector = 512
   /// What is on the medium.
-  var disk: [UInt8]
+  public var disk: [UInt8]
   /// Sectors written since the last sync, in the order of their first write.
-  private(set) var pending: [(index: Int, bytes: [UInt8])] = []
+  public private(set) var pending: [(index: Int, bytes: [UInt8])] = []
   /// Error numbers for the calls; 0 lets them work.
-  var readError: Int32 = 0
-  var writeError: Int32 = 0
-  var syncError: Int32 = 0
+  public var readError: Int32 = 0
+  public var writeError: Int32 = 0
+  public var syncError: Int32 = 0
   /// Sectors that cannot be read.
-  var badSectors: Set<Int> = []
-  private(set) var writes = 0
-  private(set) var syncs = 0
-  private(set) var bytesWritten = 0
+  public var badSectors: Set<Int> = []
+  public private(set) var writes = 0
+  public private(set) var syncs = 0
+  public private(set) var bytesWritten = 0
   /// Called where the power may go: after each write and each sync.
-  var atCrashPoint: (() -> Void)?
+  public var atCrashPoint: (() -> Void)?
 
-  init(bytes: Int) { disk = [UInt8](repeating: 0, count: bytes) }
-  init(disk: [UInt8]) { self.disk = disk }
+  public init(bytes: Int) { disk = [UInt8](repeating: 0, count: bytes) }
+  public init(disk: [UInt8]) { self.disk = disk }
 
-  func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
+  public func read(at offset: UInt64, into memory: UnsafeMutableRawBufferPointer) -> Int32 {
     let start = Int(offset)
     precondition(start + memory.count <= disk.count, "reads stay inside the file")
     if readError != 0 { return readError }
@@ -50,7 +50,7 @@ final class FaultyStore: BlockStore {
     return 0
   }
 
-  func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) -> Int32 {
+  public func write(at offset: UInt64, _ bytes: UnsafeRawBufferPointer) -> Int32 {
     precondition(offset % UInt64(FaultyStore.sector) == 0 && bytes.count % FaultyStore.sector == 0)
     precondition(Int(offset) + bytes.count <= disk.count, "writes stay inside the file")
     writes += 1
@@ -69,7 +69,7 @@ final class FaultyStore: BlockStore {
     return 0
   }
 
-  func sync() -> Int32 {
+  public func sync() -> Int32 {
     syncs += 1
     // The kernel forgets what it could not write: it is not written by the next sync either.
     if syncError != 0 {
@@ -86,10 +86,10 @@ final class FaultyStore: BlockStore {
 
   // MARK: Power cuts
 
-  enum Fate: CaseIterable { case old, new, tornEarly, tornLate, reversed, spoilt }
+  public enum Fate: CaseIterable { case old, new, tornEarly, tornLate, reversed, spoilt }
 
   /// The medium after a power cut with these fates of the sectors in `pending`.
-  func image(_ fates: [Fate]) -> [UInt8] {
+  public func image(_ fates: [Fate]) -> [UInt8] {
     var image = disk
     for ((index, bytes), fate) in zip(pending, fates) {
       let at = index * FaultyStore.sector
@@ -114,7 +114,7 @@ final class FaultyStore: BlockStore {
 
   /// Every way the power cut can end: all combinations for up to two sectors; for more all subsets of
   /// whole sectors, and each sector damaged in each way with the others all old or all new.
-  func everyImage(_ body: ([UInt8]) -> Void) {
+  public func everyImage(_ body: ([UInt8]) -> Void) {
     let count = pending.count
     if count == 0 { return body(disk) }
     let fates = count <= 2 ? Fate.allCases : [.old, .new]
@@ -144,15 +144,15 @@ final class FaultyStore: BlockStore {
 }
 
 /// A small repeatable generator (SplitMix64).
-struct Dice {
+public struct Dice {
   var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func roll() -> UInt64 {
+  public init(seed: UInt64) { state = seed }
+  public mutating func roll() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
     return z ^ (z >> 31)
   }
-  mutating func below(_ n: Int) -> Int { Int(roll() % UInt64(n)) }
+  public mutating func below(_ n: Int) -> Int { Int(roll() % UInt64(n)) }
 }
