@@ -7,6 +7,10 @@ import Wire
 /// Two connections: the question goes over the first; on the second the worker is asked now and then whether it lives,
 /// for a model may think for long before its first word, and a worker that was stopped keeps its sockets open.
 ///
+/// The worker answers between two steps of its computing, so what counts as silence follows from how long a step takes
+/// here. The first answer ends at the end of a step, the second measures a whole one: until then nobody knows, and it has
+/// `Limits.modelSilenceMostMs`.
+///
 /// Order of calls: `begin`, then `take` for each line of either connection and `tick` at `deadline`, until one of them
 /// gives `.ended` or `.failed`.
 public struct ModelDialogue {
@@ -32,6 +36,8 @@ public struct ModelDialogue {
   private var isProbeGreeted = false
   private var probedAt = Instant(ms: 0)
   private var isProbeOpen = false
+  private var probeAnswers = 0
+  private var longestAnswerMs: UInt64 = 0
   /// As the worker says: there was something to answer from.
   public private(set) var isGrounded = false
 
@@ -42,11 +48,26 @@ public struct ModelDialogue {
 
   /// Both connections are there. `isStarted` is false when the service manager still has to start the worker.
   public mutating func begin(isStarted: Bool, now: Instant) {
+    // It may still be at a step for the one who asked before.
+    let step = isPaceKnown ? silenceMs : 0
     self = ModelDialogue()
     phase = .greeting
     begunAt = now
-    greetingMs = isStarted ? Limits.modelGreetingMs : Limits.modelStartMs
+    greetingMs = max(isStarted ? Limits.modelGreetingMs : Limits.modelStartMs, step)
   }
+
+  private var isPaceKnown: Bool { probeAnswers >= 2 }
+
+  /// How long it may be silent.
+  private var silenceMs: UInt64 {
+    guard isPaceKnown else { return Limits.modelSilenceMostMs }
+    return min(max(Limits.modelSilenceMs, Limits.modelSilenceSteps * longestAnswerMs), Limits.modelSilenceMostMs)
+  }
+
+  private var probePauseMs: UInt64 { isPaceKnown ? Limits.modelProbeMs : Limits.modelProbeFirstMs }
+
+  /// Ends it; what is known of the worker's pace stays for the next.
+  public mutating func hangUp() { phase = .idle }
 
   public var deadline: Instant {
     switch phase {
@@ -55,8 +76,8 @@ public struct ModelDialogue {
     case .answering:
       let probe =
         isProbeOpen
-        ? probedAt + Limits.modelSilenceMs
-        : isProbeGreeted ? probedAt + Limits.modelProbeMs : begunAt + greetingMs
+        ? probedAt + silenceMs
+        : isProbeGreeted ? probedAt + probePauseMs : begunAt + greetingMs
       return min(probe, begunAt + Limits.modelAnswerMs)
     }
   }
@@ -79,8 +100,11 @@ public struct ModelDialogue {
         guard Self.starts(line, "SKYINFER 1 ") else { return fail(.modelFailed) }
         isProbeGreeted = true
         probedAt = now
-      } else if line.elementsEqual("OK") {
+      } else if line.elementsEqual("OK"), isProbeOpen {
         isProbeOpen = false
+        longestAnswerMs = max(longestAnswerMs, now.since(probedAt))
+        probeAnswers = min(probeAnswers + 1, 2)
+        probedAt = now
       }
       return .nothing
     }

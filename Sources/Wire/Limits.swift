@@ -232,7 +232,12 @@ public enum Limits {
   public static let modelStartMs: UInt64 = 8_000
   /// While it works on an answer it is asked on a second connection whether it lives.
   public static let modelProbeMs: UInt64 = 100
+  /// Until it has answered twice, and its pace is known.
+  public static let modelProbeFirstMs: UInt64 = 10
+  /// It may be silent for so many times its longest answer, but for the first at least and for the last at most.
+  public static let modelSilenceSteps: UInt64 = 8
   public static let modelSilenceMs: UInt64 = 850
+  public static let modelSilenceMostMs: UInt64 = 10_000
   /// The longest time for one answer.
   public static let modelAnswerMs: UInt64 = 120_000
   public static let modelTokens = 96

@@ -56,7 +56,7 @@ final class ModelLink {
   }
 
   func hangUp() {
-    dialogue = ModelDialogue()
+    dialogue.hangUp()
     for i in 0..<2 {
       sky_close(descriptors[i])
       descriptors[i] = -1

@@ -38,19 +38,48 @@ private func say(_ dialogue: inout ModelDialogue, _ line: String, probe: Bool = 
     #expect(dialogue.tick(now: Instant(ms: 9_000)) == .failed(.modelHung))
   }
 
-  @Test func oneThatStopsInTheMiddleIsToldWithinASecond() {
+  /// Greeted twice and asked; the worker answers each sign of life after `stepMs`.
+  private func working(stepMs: UInt64, answers: Int) -> ModelDialogue {
     var dialogue = begun()
     _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
     _ = say(&dialogue, "SKYINFER 1 0.1.0", probe: true, at: 1_020)
-    #expect(dialogue.tick(now: dialogue.deadline) == .probe)
-    _ = say(&dialogue, "kind=generate", probe: true, at: 1_200)
-    #expect(say(&dialogue, "OK", probe: true, at: 1_200) == .nothing)
+    for _ in 0..<answers {
+      let asked = dialogue.deadline
+      #expect(dialogue.tick(now: asked) == .probe)
+      #expect(dialogue.tick(now: asked + stepMs) == .nothing)
+      _ = say(&dialogue, "kind=generate", probe: true, at: asked.ms + stepMs)
+      #expect(say(&dialogue, "OK", probe: true, at: asked.ms + stepMs) == .nothing)
+    }
+    return dialogue
+  }
+
+  @Test func oneThatStopsInTheMiddleIsToldWithinASecond() {
+    var dialogue = working(stepMs: 30, answers: 4)
     let stoppedAt = dialogue.deadline
     #expect(dialogue.tick(now: stoppedAt) == .probe)
     let told = dialogue.deadline
     #expect(told.since(stoppedAt) <= 900)
     #expect(dialogue.tick(now: told) == .failed(.modelHung))
     #expect(dialogue.deadline == .never)
+  }
+
+  @Test func aSlowOneHasAsLongAsItsStepsTake() {
+    for stepMs: UInt64 in [120, 900, 1_200, 4_000, 9_000] {
+      var dialogue = working(stepMs: stepMs, answers: 5)
+      let stoppedAt = dialogue.deadline
+      #expect(dialogue.tick(now: stoppedAt) == .probe)
+      let told = dialogue.deadline
+      #expect(told.since(stoppedAt) == min(8 * stepMs, 10_000))
+      #expect(dialogue.tick(now: told) == .failed(.modelHung))
+    }
+  }
+
+  @Test func theNextQuestionWaitsForTheStepThatIsUnderWay() {
+    var dialogue = working(stepMs: 500, answers: 2)
+    dialogue.hangUp()
+    #expect(dialogue.deadline == .never)
+    dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
+    #expect(dialogue.deadline == Instant(ms: 54_000))
   }
 
   @Test func whatTheWorkerRefusesHasItsName() {
