@@ -82,7 +82,7 @@ int sky_file_open(const char *path) {
 
 const void *sky_descriptor_map(int fd, size_t *bytes) {
   struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 || info.st_size > INT32_MAX) return NULL;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0 || info.st_size > PTRDIFF_MAX) return NULL;
   void *start = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
   if (start == MAP_FAILED) return NULL;
   *bytes = (size_t)info.st_size;

@@ -51,7 +51,7 @@ final class Worker {
       StandardStream.write("skynod-infer: the socket cannot be made; check --socket, or let systemd make it\n", to: 2)
       return 70
     }
-    tellStatus()
+    tellStatus(isReady: true)
     lastUseMs = sky_clock_ms()
     while !isEnding {
       if active >= 0 {
@@ -96,7 +96,7 @@ final class Worker {
 
   private var hasRoom: Bool { active < 0 || clients[active].output.space >= Client.pieceBytes }
 
-  private func tellStatus() {
+  private func tellStatus(isReady: Bool = false) {
     text.removeAll()
     if let refusal {
       text.append("no model: ")
@@ -104,9 +104,17 @@ final class Worker {
     } else {
       text.append("model loaded, ")
       text.append(answers)
-      text.append(" answers")
+      text.append(answers == 1 ? " answer" : " answers")
     }
-    text.withUnsafeBytes { notifier.ready(status: RawSpan(_unsafeBytes: $0)) }
+    text.withUnsafeBytes {
+      let status = RawSpan(_unsafeBytes: $0)
+      if isReady { notifier.ready(status: status) } else { notifier.status(status) }
+    }
+  }
+
+  private func countAnswer() {
+    answers += 1
+    tellStatus()
   }
 
   /// Waits, then serves whatever is ready. May be called while a step is under way: it touches no model.
@@ -370,7 +378,7 @@ final class Worker {
   }
 
   private func finish(_ generator: Generator, _ client: Client, _ end: StaticString) {
-    answers += 1
+    countAnswer()
     let now = sky_monotonic_us()
     let middle = promptDoneUs == 0 ? now : promptDoneUs
     text.removeAll()
@@ -420,7 +428,7 @@ final class Worker {
         client.write(text)
       }
       client.write("\nOK\n")
-      answers += 1
+      countAnswer()
     } catch {
       refuse(client, error)
     }
