@@ -105,7 +105,7 @@ public struct Phrase: ~Copyable {
   }
 
   private mutating func add(_ word: Range<Int>, isName: Bool) {
-    guard tokenCount < 128 else {
+    guard tokenCount < Limits.questionTokens else {
       isFull = true
       return
     }
@@ -131,7 +131,7 @@ public struct Phrase: ~Copyable {
   }
 
   private mutating func insert(_ text: StaticString, at index: Int) {
-    guard tokenCount < 128 else {
+    guard tokenCount < Limits.questionTokens else {
       isFull = true
       return
     }
@@ -275,7 +275,7 @@ public struct Phrase: ~Copyable {
     var digits = 0
     while digits < count, isDigit(index, digits) || (text(index)[digits] == 0x2E && digits > 0) { digits += 1 }
     guard digits > 0, digits < count, Words.unit.value(of: text(index).extracting(digits..<count)) != nil,
-      tokenCount < 128
+      tokenCount < Limits.questionTokens
     else { return }
     insert("", at: index + 1)
     tokens[index + 1] = tokens[index]

@@ -213,6 +213,8 @@ public enum Limits {
   public static let answerBytes = 2_048
   /// A question with more words is matched by its normal form alone.
   public static let questionWords = 96
+  /// Words on their way to its signature: contractions make two of one.
+  public static let questionTokens = 128
   /// A page of the store holds entries whole, as many as a set of bits can name.
   public static let knowledgePageBytes = 4_096
   public static let knowledgePageEntries = 64
@@ -221,6 +223,8 @@ public enum Limits {
   public static let knowledgePagesMinimum = 16
   /// 256 MiB.
   public static let knowledgePagesMaximum = 65_536
+  /// Marks of entries that were used since their page was written.
+  public static let knowledgeMarks = 2_048
   /// Entries that are shown to a model, or as near misses.
   public static let neighbours = 3
   /// Questions that wait for the model, the one being answered among them.
@@ -244,6 +248,8 @@ public enum Limits {
   /// The request to the worker with its references; a line from it.
   public static let modelRequestBytes = 17_408
   public static let modelLineBytes = 4_096
+  /// What it says of itself when it is asked whether it lives.
+  public static let modelSignBytes = 1_024
 
   // MARK: Operating system
 

@@ -42,7 +42,7 @@ final class KnowledgeStore {
   private var asked = Phrase()
   private var known = Phrase()
   /// Hashes that answered since their page was written, by their lowest bits.
-  private let used = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: 2_048)
+  private let used = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: Limits.knowledgeMarks)
   private var pageBeingWritten = -1
   private var entriesBeingWritten: UInt32 = 0
   private(set) var lastWrite: UInt64 = 0
@@ -78,7 +78,7 @@ final class KnowledgeStore {
     guard file.read(at: StoreLayout.copyOffset, into: memory(0)) else { return }
     let page = view(0)
     guard page.isWhole, page.pageNumber < UInt32(layout.pages) else { return }
-    entries = page.storeEntries
+    entries = min(page.storeEntries, UInt32(layout.pages * Limits.knowledgePageEntries))
     let offset = StoreLayout.offset(ofPage: Int(page.pageNumber))
     guard file.read(at: offset, into: memory(1)), !view(1).isWhole || !isSame else { return }
     _ = file.writeNow(UnsafeRawBufferPointer(memory(0)), at: offset)

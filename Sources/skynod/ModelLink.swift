@@ -17,7 +17,7 @@ final class ModelLink {
   private var dialogue = ModelDialogue()
   private var descriptors = InlineArray<2, Int32>(repeating: -1)
   private var input = ByteQueue(capacity: Limits.modelLineBytes)
-  private var probeInput = ByteQueue(capacity: 1_024)
+  private var probeInput = ByteQueue(capacity: Limits.modelSignBytes)
   private var request = TextBuffer(capacity: Limits.modelRequestBytes)
   private var sentBytes = 0
 
