@@ -23,8 +23,9 @@ def ask():
 
 
 def interrupted(sig):
-    # A small model may be done before the signal is there.
+    # A small model may be done before the signal is there; one that was told to leave an answer is busy for a moment.
     for _ in range(20):
+        time.sleep(0.1)
         client, lines = ask()
         for _ in range(4):
             line = lines.readline()
@@ -47,9 +48,9 @@ def interrupted(sig):
 
 
 def pulse(ended):
-    while not ended.wait(0.03):
+    while not ended.wait(0.1):
         os.kill(worker, signal.SIGSTOP)
-        ended.wait(0.5)
+        ended.wait(0.4)
         os.kill(worker, signal.SIGCONT)
 
 
