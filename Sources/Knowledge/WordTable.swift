@@ -55,7 +55,8 @@ enum Words {
 
     """)
   static let question = WordTable(" what who whom whose which where when why how ")
-  static let negation = WordTable(" not no never none neither nor nobody nothing nowhere without cannot hardly unless except ")
+  static let negation = WordTable(
+    " not no never none neither nor nobody nothing nowhere without cannot hardly unless except ")
   static let scope = WordTable(
     """
      all every each some any only most both first last next previous either always sometimes often more less \
@@ -72,7 +73,8 @@ enum Words {
 
     """)
   /// Behind these a plural without an article stands for one of its kind.
-  static let beforeKind = WordTable(" is do did can could will would of in on at to from for with by about and or than ")
+  static let beforeKind = WordTable(
+    " is do did can could will would of in on at to from for with by about and or than ")
   /// In capitals they are something else.
   static let abbreviated = WordTable(" us it who or me in can may as am ")
   /// Words in `-s` that are no plural, or not that of the word without it.
@@ -95,7 +97,8 @@ enum Words {
     anybody=anyone somebody=someone okay=ok mom=mother mum=mother dad=father \
 
     """)
-  static let number = WordTable(" zero=0 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12 ")
+  static let number = WordTable(
+    " zero=0 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 twelve=12 ")
   /// Behind a number only. Short ones keep their case: mW is not MW.
   static let unit = WordTable(
     """

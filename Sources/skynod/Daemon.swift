@@ -115,7 +115,8 @@ final class Daemon: ControlHandler {
         directory: directory, bytes: configuration.knowledgeBytes, socket: configuration.modelSocket, loop: loop)
     } catch {
       telling.internalTrouble(
-        "knowledge.store in the state directory cannot be made or is damaged; check space, or remove it and import again")
+        "knowledge.store cannot be made or is damaged; check space, or remove it and import again"
+      )
       return nil
     }
   }
@@ -370,7 +371,8 @@ final class Daemon: ControlHandler {
     case .ask, .learn, .forget, .knowledge:
       guard let knowledge else {
         return reply.error(
-          .notFound, sentence: "this node keeps no knowledge; set knowledge_bytes and start it again, or see the journal")
+          .notFound,
+          sentence: "this node keeps no knowledge; set knowledge_bytes and start it again, or see the journal")
       }
       knowledge.handle(request, now: now, nowS: wallSeconds(now: now), reply: &reply)
     default:

@@ -4,7 +4,8 @@ import Node
 import Platform
 import Wire
 
-/// The verbs `ask`, `learn`, `forget` and `knowledge`: joins the store, the questions that wait, and the model's worker.
+/// The verbs `ask`, `learn`, `forget` and `knowledge`: joins the store, the questions that wait, and the
+/// model's worker.
 ///
 /// Made only when the configuration keeps knowledge. Makes its buffers once.
 final class KnowledgeDesk {
@@ -50,10 +51,11 @@ final class KnowledgeDesk {
       model.hangUp()
       desk.dropped()
     }
-    take(model.step(now: now) { piece in
-      answer.removeAll()
-      if ControlText.read(piece, into: &answer) { Self.lend(answer) { desk.take($0) } }
-    })
+    take(
+      model.step(now: now) { piece in
+        answer.removeAll()
+        if ControlText.read(piece, into: &answer) { Self.lend(answer) { desk.take($0) } }
+      })
   }
 
   private func take(_ step: ModelDialogue.Step) {
@@ -131,7 +133,8 @@ final class KnowledgeDesk {
       let ttlS = UInt32(exactly: seconds)
     else { throw .badArgument }
     if ttlS > 0, nowS == 0 {
-      return reply.error(.badArgument, sentence: "this node does not know the time yet; learn it without a time to live")
+      return reply.error(
+        .badArgument, sentence: "this node does not know the time yet; learn it without a time to live")
     }
     let rest = request.argument(2)
     let split = ControlText.valueLength(rest)
@@ -312,8 +315,8 @@ final class KnowledgeDesk {
     reply.field("questions_waiting", desk.count)
   }
 
-  /// As many entries as fit one reply, numbered by their place: page and entry. A page that changes between two requests
-  /// may show an entry twice or not at all.
+  /// As many entries as fit one reply, numbered by their place: page and entry. A page that changes between two
+  /// requests may show an entry twice or not at all.
   private func list(after number: UInt64, _ nowS: UInt32, _ reply: inout ControlReply) {
     let perPage = UInt64(Limits.knowledgePageEntries)
     var page = Int(min(number / perPage, UInt64(store.layout.pages)))

@@ -134,7 +134,9 @@ final class KnowledgeStore {
         }
         guard entry.facts.isFresh(at: nowS), let match = match(entry, question) else { continue }
         if let other = best, let rival = view(other.place).entry(other.index) {
-          if match == .guarded, other.match == .guarded, !rival.answer.elementsEqual(entry.answer) { isAmbiguous = true }
+          if match == .guarded, other.match == .guarded, !rival.answer.elementsEqual(entry.answer) {
+            isAmbiguous = true
+          }
           if Self.rank(match) <= Self.rank(other.match) { continue }
         }
         best = (place, i, match)
@@ -203,7 +205,8 @@ final class KnowledgeStore {
     let entry = KnowledgeEntry(facts: facts, question: question, answer: answer)
     let size = question.byteCount + answer.byteCount
     let place =
-      old?.place ?? (PageWriter.shortage(view(0), size) <= PageWriter.shortage(view(1), size)
+      old?.place
+      ?? (PageWriter.shortage(view(0), size) <= PageWriter.shortage(view(1), size)
         && view(0).entryCount <= view(1).entryCount ? 0 : 1)
     try writer.write(view(place), without: old?.index, adding: entry, nowS: nowS, isUsed: isUsed)
     return submit(place == 0 ? places.0 : places.1, added: 1, removed: old == nil ? 0 : 1)

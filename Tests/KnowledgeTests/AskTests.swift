@@ -3,7 +3,9 @@ import Knowledge
 import Testing
 import Wire
 
-private func say(_ dialogue: inout ModelDialogue, _ line: String, probe: Bool = false, at ms: UInt64) -> ModelDialogue.Step {
+private func say(
+  _ dialogue: inout ModelDialogue, _ line: String, probe: Bool = false, at ms: UInt64
+) -> ModelDialogue.Step {
   let bytes = Array(line.utf8)
   return dialogue.take(bytes.span.bytes, fromProbe: probe, now: Instant(ms: ms))
 }

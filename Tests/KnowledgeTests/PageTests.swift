@@ -47,7 +47,9 @@ final class Leaf {
   var entries: [(question: String, answer: String)] {
     withPage { page in
       var found: [(String, String)] = []
-      for i in 0..<page.entryCount { if let entry = page.entry(i) { found.append((entry.question.text, entry.answer.text)) } }
+      for i in 0..<page.entryCount {
+        if let entry = page.entry(i) { found.append((entry.question.text, entry.answer.text)) }
+      }
       return found
     }
   }

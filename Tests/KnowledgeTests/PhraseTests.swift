@@ -9,7 +9,9 @@ import Testing
     #expect(normal("\u{FF37}\u{FF28}\u{FF21}\u{FF34} is \u{FB01}ne\u{FF1F}") == "what is fine")
   }
 
-  @Test func composedLettersAreOne() { #expect(normal("Was hei\u{DF}t Gru\u{308}\u{DF}e?") == normal("was hei\u{DF}t gr\u{FC}\u{DF}e")) }
+  @Test func composedLettersAreOne() {
+    #expect(normal("Was hei\u{DF}t Gru\u{308}\u{DF}e?") == normal("was hei\u{DF}t gr\u{FC}\u{DF}e"))
+  }
 
   @Test func signsThatMeanSomethingStay() {
     #expect(normal("What is C++?") != normal("What is C?"))
