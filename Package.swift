@@ -91,6 +91,7 @@ var targets: [Target] = [
   .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: fastBoard),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "LexiconText", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
+  .target(name: "Knowledge", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "CKernels", cSettings: kernelSettings),
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
@@ -100,7 +101,8 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node", "Platform",
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "SkyCrypto", "Update", "Node",
+      "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
@@ -167,7 +169,7 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skybench",
       dependencies: [
-        "Bounded", "Durable", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
+        "Bounded", "Durable", "Knowledge", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -191,6 +193,9 @@ if !embedded && fuzzer == nil {
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "InferenceTests", dependencies: ["Bounded", "CKernels", "Inference"], swiftSettings: common),
+    .testTarget(
+      name: "KnowledgeTests", dependencies: ["Bounded", "Knowledge", "Wire"],
+      exclude: ["pairs.tsv"], swiftSettings: common),
     .testTarget(
       name: "WireTests", dependencies: ["Bounded", "Wire"], swiftSettings: common),
     .testTarget(
@@ -217,7 +222,7 @@ if let fuzzer {
       name: "skyfuzz",
       dependencies: [
         "CFuzzer", "CKernels", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
-        "Inference", "TestSupport", "Update",
+        "Inference", "Knowledge", "TestSupport", "Update",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

@@ -9,9 +9,9 @@ public enum WordCase: UInt8, Sendable {
 /// another alone: Latin, Greek, Cyrillic, Armenian. What is not here is left as it is.
 ///
 /// Invariant: `upper(lower(c)) == c` for every c that `lower` changes.
-enum CaseFold {
+public enum CaseFold {
   /// Below U+0800.
-  static func lower(_ point: UInt32) -> UInt32 {
+  public static func lower(_ point: UInt32) -> UInt32 {
     switch point {
     case 0x41...0x5A: point + 0x20
     case 0xC0...0xDE: point == 0xD7 ? point : point + 0x20

@@ -61,6 +61,8 @@ extension Configuration {
       guard let place = ConfigurationValue.address(value) else { return false }
       relayAddress = place
       return true
+    case .knowledgeBytes: return Self.assign(&knowledgeBytes, ConfigurationValue.sizeBytes(value))
+    case .modelSocket: return Self.assign(&modelSocket, ConfigurationValue.path(value))
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
     case .updates: return Self.assign(&updates, ConfigurationValue.updatePolicy(value))
     case .updateSocket: return Self.assign(&updateSocket, ConfigurationValue.path(value))
@@ -78,7 +80,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<23, Int>(repeating: 0)
+  private var lines = InlineArray<25, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -201,14 +203,14 @@ private struct ConfigurationParser {
     switch key {
     case .hub: .hubAddress
     case .authorityFile, .stateDirectory, .dictionaryFile: .path
-    case .controlSocket, .updateSocket: .socketPath
+    case .controlSocket, .updateSocket, .modelSocket: .socketPath
     case .ticket: .ticket
     case .operateGroup: .group
     case .duties: .duties
     case .rekeyInterval: .rekeyInterval
     case .temperatureHigh, .temperatureCritical, .temperatureHysteresis: .temperature
     case .batteryLow, .batteryCritical, .batteryHysteresis: .percent
-    case .memoryLow, .memoryCritical, .memoryHysteresis: .size
+    case .memoryLow, .memoryCritical, .memoryHysteresis, .knowledgeBytes: .size
     case .logLevel: .logLevel
     case .relayListen: .listenAddress
     case .relayAddress: .hubAddress

@@ -27,6 +27,10 @@ public struct Configuration: Sendable {
   public internal(set) var relayListen: HubEntry?
   /// Where leaves reach it, when that is not where it listens.
   public internal(set) var relayAddress: HubEntry?
+  /// How large the store of what is taught is made; 0: this node keeps none.
+  public internal(set) var knowledgeBytes: UInt64 = 0
+  /// Where the model's worker listens.
+  public internal(set) var modelSocket = SocketPathText("/run/skynod/infer.sock")!
   public internal(set) var rekeyIntervalMs: UInt64 = Limits.rekeyAfterMs
   public internal(set) var temperature = Threshold(switchOff: 80, critical: 90, hysteresis: 5)
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
@@ -101,9 +105,11 @@ extension Configuration {
     case relayAddress
     case updates
     case updateSocket
+    case knowledgeBytes
+    case modelSocket
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 23
+    static let count = 25
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -131,13 +137,16 @@ extension Configuration {
       case .relayAddress: "relay_address"
       case .updates: "updates"
       case .updateSocket: "update_socket"
+      case .knowledgeBytes: "knowledge_bytes"
+      case .modelSocket: "model_socket"
       }
     }
 
     /// True for keys that are read at start only; a reload leaves them as they were.
     public var needsRestart: Bool {
       switch self {
-      case .stateDirectory, .controlSocket, .relayListen, .relayAddress, .updateSocket: true
+      case .stateDirectory, .controlSocket, .relayListen, .relayAddress, .updateSocket, .knowledgeBytes, .modelSocket:
+        true
       default: false
       }
     }
@@ -157,6 +166,8 @@ extension Configuration {
     if relayListen != running.relayListen { return .relayListen }
     if relayAddress != running.relayAddress { return .relayAddress }
     if updateSocket != running.updateSocket { return .updateSocket }
+    if knowledgeBytes != running.knowledgeBytes { return .knowledgeBytes }
+    if modelSocket != running.modelSocket { return .modelSocket }
     return nil
   }
 
@@ -167,6 +178,8 @@ extension Configuration {
     relayListen = running.relayListen
     relayAddress = running.relayAddress
     updateSocket = running.updateSocket
+    knowledgeBytes = running.knowledgeBytes
+    modelSocket = running.modelSocket
   }
 
   /// A place as the file writes it: `HOST:PORT`, with brackets around an IPv6 address.

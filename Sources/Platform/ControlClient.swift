@@ -21,6 +21,8 @@ final class ControlClient {
   var isLeaving = false
   /// What its request at hand waits for; it is served no further meanwhile.
   var held: HeldReply?
+  /// Lines of that reply have gone out: nothing else may come between.
+  var isMidReply = false
   /// It will send nothing more.
   private(set) var hasEnded = false
   /// The line at hand was longer than the limit: what follows of it is dropped.
@@ -46,6 +48,7 @@ final class ControlClient {
     lost = 0
     isLeaving = false
     held = nil
+    isMidReply = false
     hasEnded = false
     lineWasCut = false
     isSkipping = false

@@ -8,7 +8,8 @@ public protocol ControlHandler: AnyObject {
   /// Fills `reply` with fields or rows, or an error, or holds it. A reply left open ends with `OK`. Must not
   /// call the server back: events are published after it returns.
   func handle(_ request: borrowing ControlRequest, role: ControlRole, reply: inout ControlReply)
-  /// Fills in a reply that was held, if its time has come; false when it has not.
+  /// Fills in a reply that was held, if its time has come; false when it has not. What it filled in nevertheless goes
+  /// to the client as the first lines of the reply, unless that is JSON.
   func finish(_ held: HeldReply, reply: inout ControlReply) -> Bool
 }
 
@@ -140,16 +141,30 @@ public final class ControlServer {
       let client = clients[i]
       guard client.fd >= 0, let held = client.held else { continue }
       // Events may have filled the room that was there.
-      if client.output.space < Limits.controlEventBytes { client.flush() }
-      guard client.fd >= 0, client.output.space >= Limits.controlEventBytes else { continue }
+      if client.output.space < Limits.controlReplyBytes { client.flush() }
+      guard client.fd >= 0, client.output.space >= Limits.controlReplyBytes else { continue }
       reply.begin(json: client.isJson)
-      guard handler.finish(held, reply: &reply) else { continue }
+      guard handler.finish(held, reply: &reply) else {
+        if !client.isJson, reply.withBytes({ $0.byteCount > 0 }) {
+          reply.append(to: &client.output)
+          client.isMidReply = true
+          client.flush()
+        }
+        continue
+      }
       reply.ok()
       reply.append(to: &client.output)
       client.held = nil
+      client.isMidReply = false
       answer(client, handler)
       client.closeIfDone()
     }
+  }
+
+  /// Whether a client waits for this.
+  public func isHeld(_ held: HeldReply) -> Bool {
+    for i in 0..<Limits.controlClients where clients[i].fd >= 0 && clients[i].held == held { return true }
+    return false
   }
 
   /// Tells an event to every client that watches its kind. `build` adds the fields; it may be called
@@ -169,7 +184,7 @@ public final class ControlServer {
           renderEvent(sequence, kind, json, build)
           rendered = true
         }
-        if client.lost > 0 || !reply.isComplete || !reply.append(to: &client.output) {
+        if client.lost > 0 || client.isMidReply || !reply.isComplete || !reply.append(to: &client.output) {
           client.lost += 1
           eventsLost += 1
         }
@@ -334,7 +349,9 @@ public final class ControlServer {
   /// True when it wrote to `reply`.
   @discardableResult
   private func tellLost(_ client: ControlClient) -> Bool {
-    guard client.fd >= 0, client.lost > 0, client.output.space >= Limits.controlEventBytes else { return false }
+    guard client.fd >= 0, client.lost > 0, !client.isMidReply, client.output.space >= Limits.controlEventBytes else {
+      return false
+    }
     reply.lost(client.lost, json: client.isJson)
     if reply.append(to: &client.output) { client.lost = 0 }
     return true

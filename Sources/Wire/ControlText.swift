@@ -24,6 +24,12 @@ public enum ControlText {
   /// Writes a value in quotes whatever it holds.
   public static func writeQuoted(_ span: RawSpan, to text: inout TextBuffer) {
     text.append("\"")
+    writeQuotedPart(span, to: &text)
+    text.append("\"")
+  }
+
+  /// What stands between the quotes.
+  public static func writeQuotedPart(_ span: RawSpan, to text: inout TextBuffer) {
     var i = 0
     while i < span.byteCount {
       let byte = span[i]
@@ -44,7 +50,6 @@ public enum ControlText {
       }
       i += max(1, length)
     }
-    text.append("\"")
   }
 
   /// Reads a value back: the bytes themselves when they do not start with a quote, otherwise what the
@@ -91,7 +96,7 @@ public enum ControlText {
   }
 
   /// The length of the value that starts `raw`: up to a blank, or to the closing quote.
-  static func valueLength(_ raw: RawSpan) -> Int {
+  public static func valueLength(_ raw: RawSpan) -> Int {
     var i = 0
     if raw.byteCount > 0, raw[0] == 0x22 {
       i = 1

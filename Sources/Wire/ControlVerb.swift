@@ -28,8 +28,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
   case encode, decode, lookup, translate, dict, relay, post64, update
+  case ask, learn, forget, knowledge
 
-  public static let count: UInt8 = 24
+  public static let count: UInt8 = 28
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -67,6 +68,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .relay: "relay"
     case .post64: "post64"
     case .update: "update"
+    case .ask: "ask"
+    case .learn: "learn"
+    case .forget: "forget"
+    case .knowledge: "knowledge"
     }
   }
 
@@ -88,6 +93,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .dict: "status|update|open"
     case .update: "status|check|apply|rollback|restart"
     case .relay: "[ticket TICKET [HOST:PORT]]"
+    case .ask: "grounded|free|explain QUESTION"
+    case .learn: "plain|pin SECONDS \"QUESTION\" ANSWER"
+    case .forget: "QUESTION"
+    case .knowledge: "status | after N"
     default: ""
     }
   }
@@ -118,6 +127,10 @@ public enum ControlVerb: UInt8, Sendable {
     case .relay: "the relay's address and counters; a ticket that leads through it"
     case .post64: "like post, of bytes in base64"
     case .update: "the board's system; put the hub's newer one into the other slot; go back; restart to try it"
+    case .ask: "answer from what was taught, else from the model"
+    case .learn: "keep the answer to a question, SECONDS long (0: no limit)"
+    case .forget: "drop the answer to a question"
+    case .knowledge: "the store's state; what was taught, page by page"
     }
   }
 
@@ -125,7 +138,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin
-    case .send, .post, .post64, .inbox: .operate
+    case .send, .post, .post64, .inbox, .learn, .forget: .operate
     default: .read
     }
   }
@@ -133,9 +146,9 @@ public enum ControlVerb: UInt8, Sendable {
   /// The argument that is the rest of the line, blanks and all; nil when there is none.
   public var restArgument: Int? {
     switch self {
-    case .encode, .lookup: 0
-    case .send, .translate: 1
-    case .post: 2
+    case .encode, .lookup, .forget: 0
+    case .send, .translate, .ask: 1
+    case .post, .learn: 2
     default: nil
     }
   }
@@ -144,8 +157,10 @@ public enum ControlVerb: UInt8, Sendable {
   public var argumentRange: (least: Int, most: Int) {
     switch self {
     case .join, .json: (1, 1)
-    case .send: (2, 2)
-    case .post, .post64: (3, 3)
+    case .send, .ask: (2, 2)
+    case .post, .post64, .learn: (3, 3)
+    case .forget: (1, 1)
+    case .knowledge: (1, 2)
     case .inbox: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     case .encode, .decode, .lookup, .dict, .update: (1, 1)

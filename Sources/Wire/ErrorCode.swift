@@ -22,6 +22,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case badEncoding = 26
   case dictionaryRefused = 27
   case damaged = 28
+  case noAnswer = 29
 
   // Link: before the inner handshake
   case resolveFailed = 30
@@ -72,6 +73,12 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case classRefused = 89
   case addressesExhausted = 90
 
+  // The model's worker
+  case noModel = 91
+  case modelFailed = 92
+  case modelHung = 93
+  case modelRefused = 94
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -95,6 +102,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badEncoding: "bad_encoding"
     case .dictionaryRefused: "dictionary_refused"
     case .damaged: "damaged"
+    case .noAnswer: "no_answer"
     case .resolveFailed: "resolve_failed"
     case .connectFailed: "connect_failed"
     case .tlsFailed: "tls_failed"
@@ -136,6 +144,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .hubFull: "hub_full"
     case .classRefused: "class_refused"
     case .addressesExhausted: "addresses_exhausted"
+    case .noModel: "no_model"
+    case .modelFailed: "model_failed"
+    case .modelHung: "model_hung"
+    case .modelRefused: "model_refused"
     }
   }
 
@@ -160,6 +172,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badEncoding: "this is not encoded text, or it names words that this node's dictionary does not hold"
     case .dictionaryRefused: "the hub's dictionary does not match its signature or checksums; the old one stays"
     case .damaged: "the checksum of a file that came is wrong and it was thrown away; have it sent again"
+    case .noAnswer: "nothing that this node was taught answers this; teach it with learn, or ask --free"
     case .resolveFailed: "the hub's name did not resolve; check DNS and the hub setting"
     case .connectFailed: "the hub did not accept the connection; check address, port and firewall"
     case .tlsFailed: "the TLS handshake failed"
@@ -201,6 +214,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .hubFull: "the hub has no room for another node"
     case .classRefused: "the hub does not take this class of node"
     case .addressesExhausted: "the hub has no free node id left"
+    case .noModel: "no model's worker listens; start skynod-infer.socket, or see model_socket in skynod.conf(5)"
+    case .modelFailed: "the model's worker ended: killed, or out of memory; see journalctl -u skynod-infer"
+    case .modelHung: "the model's worker does not answer; restart it with systemctl restart skynod-infer"
+    case .modelRefused: "the worker has no model that fits; see skynod-infer info, and its log"
     }
   }
 

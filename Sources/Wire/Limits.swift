@@ -218,6 +218,50 @@ public enum Limits {
   /// Starts in which a new system has to prove itself.
   public static let updateTries: UInt8 = 3
 
+  // MARK: Knowledge (docs/knowledge.md)
+
+  public static let questionBytes = 512
+  public static let answerBytes = 2_048
+  /// A question with more words is matched by its normal form alone.
+  public static let questionWords = 96
+  /// Words on their way to its signature: contractions make two of one.
+  public static let questionTokens = 128
+  /// A page of the store holds entries whole, as many as a set of bits can name.
+  public static let knowledgePageBytes = 4_096
+  public static let knowledgePageEntries = 64
+  /// Before the entries: the file's head, and a copy of the page that was written last.
+  public static let knowledgeFirstPage = 2
+  public static let knowledgePagesMinimum = 16
+  /// 256 MiB.
+  public static let knowledgePagesMaximum = 65_536
+  /// Marks of entries that were used since their page was written.
+  public static let knowledgeMarks = 2_048
+  /// Entries that are shown to a model, or as near misses.
+  public static let neighbours = 3
+  /// Questions that wait for the model, the one being answered among them.
+  public static let askQueue = 4
+  /// Pages looked through for neighbours in one turn of the loop.
+  public static let knowledgePagesPerTurn = 64
+  /// A worker that listens itself must greet within this time; one that the service manager starts first, within that.
+  public static let modelGreetingMs: UInt64 = 900
+  public static let modelStartMs: UInt64 = 8_000
+  /// While it works on an answer it is asked on a second connection whether it lives.
+  public static let modelProbeMs: UInt64 = 100
+  /// Until it has answered twice, and its pace is known.
+  public static let modelProbeFirstMs: UInt64 = 10
+  /// It may be silent for so many times its longest answer, but for the first at least and for the last at most.
+  public static let modelSilenceSteps: UInt64 = 8
+  public static let modelSilenceMs: UInt64 = 850
+  public static let modelSilenceMostMs: UInt64 = 10_000
+  /// The longest time for one answer.
+  public static let modelAnswerMs: UInt64 = 120_000
+  public static let modelTokens = 96
+  /// The request to the worker with its references; a line from it.
+  public static let modelRequestBytes = 17_408
+  public static let modelLineBytes = 4_096
+  /// What it says of itself when it is asked whether it lives.
+  public static let modelSignBytes = 1_024
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -270,6 +314,11 @@ public enum Limits {
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
     precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
     precondition(bundleBlockBytes % bundlePieceBytes == 0 && bundlePieceBytes + 64 <= frameBodyBytes)
+    precondition(2 * (questionBytes + answerBytes) + 512 <= controlReplyBytes, "an entry fits a reply, escaped")
+    precondition(questionBytes + answerBytes + 128 <= knowledgePageBytes, "an entry fits a page")
+    precondition(
+      2 * (questionBytes + neighbours * (questionBytes + answerBytes)) + 512 <= modelRequestBytes,
+      "the neighbours fit a request")
     precondition(1 + (wordBatch + 1) * WordEntry.maximumBytes <= frameBodyBytes, "an answer fits a frame")
   }
 }

@@ -19,6 +19,8 @@ final class Client {
 
   func open(_ descriptor: Int32) {
     self.descriptor = descriptor
+    // What was still said to the one before, who had gone.
+    output.consume(output.count)
     isLeaving = false
     isSkipping = false
   }

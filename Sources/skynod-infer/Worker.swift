@@ -146,7 +146,8 @@ final class Worker {
     let descriptor = sky_accept(listener, nil)
     guard descriptor >= 0 else { return }
     lastUseMs = sky_clock_ms()
-    for i in 0..<Self.clientsMaximum where !clients[i].isOpen {
+    // The place of one who has gone is taken until the text for it has ended.
+    for i in 0..<Self.clientsMaximum where !clients[i].isOpen && i != active {
       guard sky_epoll_add(epoll, descriptor, SKY_READ, UInt64(i)) == 0 else { break }
       clients[i].open(descriptor)
       clients[i].write("SKYINFER 1 ")

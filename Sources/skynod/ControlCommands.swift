@@ -37,7 +37,8 @@ final class ControlCommands {
       case .metrics: metrics(node, context, &reply)
       case .relay: try relay(request, node, door, &reply)
       case .update: try UpdateCommands.handle(request, node, now: context.now, reply: &reply)
-      case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict:
+      case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict, .ask,
+        .learn, .forget, .knowledge:
         throw .unknownCommand
       }
     } catch {

@@ -29,6 +29,8 @@ final class Daemon: ControlHandler {
   private let dictionary: DictionaryFile
   private let dictionaryCommands: DictionaryCommands
   private let updater: UpdaterSocket
+  /// Nil unless the configuration has this node keep knowledge.
+  private let knowledge: KnowledgeDesk?
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
   private(set) var startedAt = Clock.now
@@ -58,6 +60,7 @@ final class Daemon: ControlHandler {
     dictionary = try DictionaryFile(boardFile: configuration.dictionaryFile, stateDirectory: directory)
     dictionaryCommands = DictionaryCommands(dictionary)
     updater = UpdaterSocket(path: PathText(configuration.updateSocket.bytes)!, loop: loop)
+    knowledge = Self.makeKnowledge(configuration, directory, loop, telling)
     self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
@@ -102,6 +105,22 @@ final class Daemon: ControlHandler {
     guard let listen = configuration.relayListen else { return nil }
     let place = configuration.relayAddress ?? listen
     return try LeafDoor(at: listen, place: place, try state.relayCredentials(host: place.host), loop: loop)
+  }
+
+  /// A store that cannot be used is no reason not to run.
+  private static func makeKnowledge(
+    _ configuration: Configuration, _ directory: PathText, _ loop: EventLoop, _ telling: Telling
+  ) -> KnowledgeDesk? {
+    guard configuration.knowledgeBytes > 0 else { return nil }
+    do throws(ErrorCode) {
+      return try KnowledgeDesk(
+        directory: directory, bytes: configuration.knowledgeBytes, socket: configuration.modelSocket, loop: loop)
+    } catch {
+      telling.internalTrouble(
+        "knowledge.store cannot be made or is damaged; check space, or remove it and import again"
+      )
+      return nil
+    }
   }
 
   /// systemd's socket when there is one, else our own at the configured path.
@@ -155,8 +174,8 @@ final class Daemon: ControlHandler {
     // In twos: `min` of more than three makes an array of them.
     let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
     if node.isRelayDue { return Clock.now }
-    let others = min(rings.deadline(now: Clock.now), door?.deadline ?? .never)
-    return min(min(own, telling.watchdogDeadline), min(others, updater.deadline))
+    let others = min(min(rings.deadline(now: Clock.now), updater.deadline), door?.deadline ?? .never)
+    return min(min(own, telling.watchdogDeadline), min(others, knowledge?.deadline ?? .never))
   }
 
   private func serve(_ event: Event, now: Instant) {
@@ -169,6 +188,8 @@ final class Daemon: ControlHandler {
     case Link.probeToken: driveLink(now: now)
     case UpdaterSocket.token: updater.serve(node, now: now)
     case RingFiles.outgoingToken, RingFiles.incomingToken: break  // every turn ends with the rings
+    // Every turn ends with what they have done.
+    case KnowledgeStore.token, ModelLink.token, ModelLink.probeToken: break
     case LeafDoor.listenerToken: door?.accept(node, now: now)
     default:
       if let leaf = door?.index(of: event.token) {
@@ -243,6 +264,7 @@ final class Daemon: ControlHandler {
       // What a medium has done meanwhile it tells once: the node goes on with it in this turn.
     } while rings.pump(now: now)
     act(now: now)
+    knowledge?.pump(now: now, nowS: wallSeconds(now: now)) { control.isHeld($0) }
     control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
@@ -350,6 +372,13 @@ final class Daemon: ControlHandler {
     case .encode, .decode, .lookup, .translate, .dict:
       dictionaryCommands.handle(request, node: node, now: now, reply: &reply)
       tell(.tick, now: now)
+    case .ask, .learn, .forget, .knowledge:
+      guard let knowledge else {
+        return reply.error(
+          .notFound,
+          sentence: "this node keeps no knowledge; set knowledge_bytes and start it again, or see the journal")
+      }
+      knowledge.handle(request, now: now, nowS: wallSeconds(now: now), reply: &reply)
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
       commands.handle(request, node: node, door: door, context: context, reply: &reply)
@@ -357,8 +386,16 @@ final class Daemon: ControlHandler {
     }
   }
 
+  /// Seconds since 1970; 0 while nobody knows.
+  private func wallSeconds(now: Instant) -> UInt32 { UInt32(clamping: node.wallTimeMs(now: now) / 1_000) }
+
   func finish(_ held: HeldReply, reply: inout ControlReply) -> Bool {
-    commands.finish(held, node: node, reply: &reply)
+    switch held.verb {
+    case .ask, .learn, .forget:
+      let now = Clock.now
+      return knowledge?.finish(held, now: now, nowS: wallSeconds(now: now), reply: &reply) ?? true
+    default: return commands.finish(held, node: node, reply: &reply)
+    }
   }
 
   private func drain(now: Instant) {

@@ -23,6 +23,10 @@ struct Arguments {
   /// Seconds that a durable message may wait; 0 means without limit.
   var timeToLiveS: UInt64 = 0
   var waitsForReceipt = false
+  /// Of `ask` and `learn`.
+  var isFree = false
+  var explains = false
+  var isPinned = false
   /// Of `send`, `encode` and `decode`: the input; of the last two the binary form as output.
   var file: Word?
   /// Of `send`: the name that a file gets, and the first part to be sent, counted from 1.
@@ -57,6 +61,7 @@ struct Arguments {
     return seconds * 1_000
   }
 
+  private var takesTimeToLive: Bool { command == .send || command == .learn }
   private var isCoder: Bool { command == .encode || command == .decode }
 
   private mutating func take(_ word: Word) throws(UsageError) {
@@ -74,6 +79,16 @@ struct Arguments {
       wantsVersion = true
     } else if word.is("--stdin"), command == .send || isCoder {
       readsStandardInput = true
+    } else if word.is("--free"), command == .ask {
+      isFree = true
+    } else if word.is("--explain"), command == .ask {
+      explains = true
+    } else if word.is("--pin"), command == .learn {
+      isPinned = true
+    } else if word.is("--ttl"), takesTimeToLive {
+      try setTimeToLive(value(of: word, &index))
+    } else if let seconds = word.after("--ttl="), takesTimeToLive {
+      try setTimeToLive(seconds)
     } else if word.is("--file"), command == .send || isCoder {
       file = try value(of: word, &index)
     } else if let path = word.after("--file="), command == .send || isCoder {
@@ -101,10 +116,6 @@ struct Arguments {
   private mutating func takeSendOption(_ word: Word, _ index: inout Int32) throws(UsageError) -> Bool {
     if word.is("--durable") {
       isDurable = true
-    } else if word.is("--ttl") {
-      try setTimeToLive(value(of: word, &index))
-    } else if let seconds = word.after("--ttl=") {
-      try setTimeToLive(seconds)
     } else if word.is("--wait") {
       waitsForReceipt = true
     } else if word.is("--name") {
@@ -184,8 +195,9 @@ struct Arguments {
     case .relay: range = (0, 3)
     case .encode where !readsFile: range = (1, .max)
     case .decode where !readsFile: range = (1, 1)
-    case .lookup: range = (1, .max)
-    case .translate: range = (2, .max)
+    case .lookup, .ask, .forget: range = (1, .max)
+    case .translate, .learn: range = (2, .max)
+    case .knowledge: range = (0, 2)
     default: range = (0, 0)
     }
     if words.count < range.least { throw UsageError(sentence: "an argument is missing after", word: words.last) }

@@ -127,7 +127,8 @@ final class Client {
   }
 
   /// Sends one request line and gives the lines of its reply, the final `OK` left out.
-  func ask(_ request: [UInt8]) throws(Failure) -> [[UInt8]] {
+  /// `onLine` may take a line before the reply has ended; it is left out of the result then.
+  func ask(_ request: [UInt8], onLine: (([UInt8]) -> Bool)? = nil) throws(Failure) -> [[UInt8]] {
     let deadline = sky_clock_ms() + max(timeoutMs, 1_000)
     try send(request)
     var lines: [[UInt8]] = []
@@ -139,7 +140,7 @@ final class Client {
         return lines
       } else if starts(line, with: "ERR ") {
         throw Self.failure(line)
-      } else {
+      } else if onLine?(line) != true {
         lines.append(line)
       }
     }

@@ -8,7 +8,7 @@ struct Runner {
   let arguments: Arguments
   let out: Console
 
-  private func connect() throws(Failure) -> Client {
+  func connect() throws(Failure) -> Client {
     let client = try Client(socket: arguments.socket, timeoutMs: arguments.timeoutMs)
     if arguments.isJson { try client.switchToJson() }
     return client
@@ -24,6 +24,9 @@ struct Runner {
     case .send: try send()
     case .inbox where arguments.keepsInboxOpen: try InboxReader(arguments, out).run()
     case .inbox where arguments.words.isEmpty: try inbox()
+    case .ask, .learn, .forget: try KnowledgeRunner(arguments, out).run(command)
+    case .knowledge where !arguments.words.isEmpty && !arguments.words[0].is("status"):
+      try KnowledgeRunner(arguments, out).run(command)
     case .encode: try TextCoder(arguments, out).encode()
     // JSON has no place for a stream of bytes.
     case .decode where !arguments.isJson || arguments.file != nil || arguments.readsStandardInput:
@@ -41,7 +44,10 @@ struct Runner {
   private func request(for command: Subcommand) throws(Failure) -> [UInt8] {
     var line = bytes(of: command.name)
     for word in arguments.words { line += [0x20] + word.array }
-    if command == .dict || command == .update, arguments.words.isEmpty { line += bytes(of: " status") }
+    switch command {
+    case .dict, .update, .knowledge: if arguments.words.isEmpty { line += bytes(of: " status") }
+    default: break
+    }
     try checkLine(line)
     return line
   }
@@ -80,7 +86,7 @@ struct Runner {
 
   // MARK: Output
 
-  private func printJson(_ client: Client, _ request: [UInt8]) throws(Failure) {
+  func printJson(_ client: Client, _ request: [UInt8]) throws(Failure) {
     try show(json: client.askJson(request))
   }
 

@@ -4,8 +4,9 @@ import Platform
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
   case encode, decode, lookup, translate, dict, relay, update
+  case ask, learn, forget, knowledge
 
-  static let count: UInt8 = 21
+  static let count: UInt8 = 25
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -40,6 +41,10 @@ enum Subcommand: UInt8 {
     case .dict: "dict"
     case .relay: "relay"
     case .update: "update"
+    case .ask: "ask"
+    case .learn: "learn"
+    case .forget: "forget"
+    case .knowledge: "knowledge"
     }
   }
 
@@ -58,6 +63,10 @@ enum Subcommand: UInt8 {
     case .dict: "[status|update]"
     case .update: "[status|check|apply|rollback|restart]"
     case .relay: "[ticket TICKET [HOST:PORT]]"
+    case .ask: "[--free | --explain] QUESTION..."
+    case .learn: "[--pin] [--ttl S] QUESTION ANSWER..."
+    case .forget: "QUESTION..."
+    case .knowledge: "[status | import FILE | export]"
     default: ""
     }
   }
@@ -85,6 +94,10 @@ enum Subcommand: UInt8 {
     case .dict: "the dictionary of this node; ask the hub for a newer one"
     case .update: "the system of this board, and what its hub has for it"
     case .relay: "the address and counters of this relay; a ticket that leads through it"
+    case .ask: "an answer from what was taught, else from the model on this board"
+    case .learn: "teach the answer to a question"
+    case .forget: "drop the answer to a question"
+    case .knowledge: "the store of what was taught; its content as JSON lines"
     }
   }
 
@@ -166,13 +179,33 @@ enum Subcommand: UInt8 {
       configuration.
 
       """
+    case .ask:
+      """
+      Tells where the answer comes from: L0 was taught, L2 is the model's, from the nearest that was
+      taught. --free lets the model answer without that, out of what it believes to know; --explain
+      tells instead why what was taught is no answer. Waits at most --timeout seconds (130 here).
+
+      """
+    case .learn:
+      """
+      Says so once it is on the medium. --pin keeps it when others have to go for want of room; --ttl S
+      forgets it after S seconds. Needs the operate role.
+
+      """
+    case .forget: "The question as it was taught, but for case, spacing and punctuation. Needs the operate role.\n"
+    case .knowledge:
+      """
+      `export` writes a JSON object a line; `import` reads such from FILE (- is standard input): question,
+      answer, and if they are there pinned and ttl. Importing needs the operate role.
+
+      """
     case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
     default: ""
     }
   }
 
   /// Seconds to wait for the daemon when --timeout is not given.
-  var defaultTimeoutSeconds: UInt64 { self == .join ? 30 : 5 }
+  var defaultTimeoutSeconds: UInt64 { self == .join ? 30 : self == .ask ? 130 : 5 }
 }
 
 extension Console {
@@ -224,7 +257,7 @@ extension Console {
       Options:
         --json          print replies as JSON, one object a line
         --socket PATH   the control socket (default /run/skynod/control.sock, or $SKYNOD_SOCKET)
-        --timeout S     seconds to wait for an answer (default 5, join 30)
+        --timeout S     seconds to wait for an answer (default 5, join 30, ask 130)
         --help          this text
         --version       this program's version
 

@@ -158,6 +158,8 @@ private func sample(of key: Configuration.Key) -> String {
   case .duties: "relay"
   case .relayListen: "[::]:7443"
   case .relayAddress: "relay.example.org:7443"
+  case .knowledgeBytes: "4MiB"
+  case .modelSocket: "/tmp/infer.sock"
   case .rekeyInterval: "90s"
   case .temperatureHigh: "70"
   case .temperatureCritical: "95"
@@ -294,6 +296,8 @@ private func sample(of key: Configuration.Key) -> String {
     if a.relayAddress != b.relayAddress { keys.append(.relayAddress) }
     if a.updates != b.updates { keys.append(.updates) }
     if a.updateSocket != b.updateSocket { keys.append(.updateSocket) }
+    if a.knowledgeBytes != b.knowledgeBytes { keys.append(.knowledgeBytes) }
+    if a.modelSocket != b.modelSocket { keys.append(.modelSocket) }
     return keys
   }
 

@@ -7,7 +7,7 @@ private let published: [UInt16: String] = [
   10: "unknown_command", 11: "bad_argument", 12: "too_long", 13: "forbidden", 14: "not_joined", 15: "offline",
   16: "full", 17: "busy", 18: "not_found", 19: "unreachable", 20: "draining", 21: "timeout", 22: "io_failed",
   23: "expired",
-  25: "no_dictionary", 26: "bad_encoding", 27: "dictionary_refused", 28: "damaged",
+  25: "no_dictionary", 26: "bad_encoding", 27: "dictionary_refused", 28: "damaged", 29: "no_answer",
   30: "resolve_failed", 31: "connect_failed", 32: "tls_failed", 33: "pin_mismatch", 34: "certificate_invalid",
   35: "link_closed", 36: "link_silent", 37: "handshake_timeout",
   40: "truncated", 41: "oversized", 42: "unknown_record", 43: "unexpected_record", 44: "malformed",
@@ -18,6 +18,7 @@ private let published: [UInt16: String] = [
   80: "token_required", 81: "token_unknown", 82: "token_expired", 83: "token_used", 84: "token_invalid",
   85: "revoked", 86: "clone_detected", 87: "session_busy", 88: "hub_full", 89: "class_refused",
   90: "addresses_exhausted",
+  91: "no_model", 92: "model_failed", 93: "model_hung", 94: "model_refused",
 ]
 
 @Suite struct ErrorCodeTests {

@@ -1,7 +1,7 @@
 # bash completion for skynodctl(1). Install as /usr/share/bash-completion/completions/skynodctl.
 
 _skynodctl() {
-  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay update"
+  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay update ask learn forget knowledge"
   local kinds="state link key heartbeat message delivery duty clock configuration dictionary leaf system"
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
   COMPREPLY=()
@@ -33,6 +33,12 @@ _skynodctl() {
     dict) choices+=" status update" ;;
     update) choices+=" status check apply rollback restart" ;;
     relay) choices+=" ticket" ;;
+    ask) choices+=" --free --explain" ;;
+    learn) choices+=" --pin --ttl" ;;
+    knowledge)
+      [[ $before == import ]] && { mapfile -t COMPREPLY < <(compgen -f -- "$word"); return; }
+      choices+=" status import export"
+      ;;
     help) choices=$commands ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")

@@ -1,0 +1,146 @@
+import Bounded
+import Wire
+
+/// One question to the model's worker (docs/inference.md), as a state machine: lines and the time come in, what is to be
+/// done comes out. No socket.
+///
+/// Two connections: the question goes over the first; on the second the worker is asked now and then whether it lives,
+/// for a model may think for long before its first word, and a worker that was stopped keeps its sockets open.
+///
+/// The worker answers between two steps of its computing, so what counts as silence follows from how long a step takes
+/// here. The first answer ends at the end of a step, the second measures a whole one: until then nobody knows, and it has
+/// `Limits.modelSilenceMostMs`.
+///
+/// Order of calls: `begin`, then `take` for each line of either connection and `tick` at `deadline`, until one of them
+/// gives `.ended` or `.failed`.
+public struct ModelDialogue {
+  public enum Step: Equatable, Sendable {
+    case nothing
+    /// Write the question to the first connection.
+    case ask
+    /// Write `probe` to the second.
+    case probe
+    /// The line holds a piece of the answer.
+    case piece
+    case ended
+    case failed(ErrorCode)
+  }
+
+  private enum Phase { case idle, greeting, answering }
+
+  public static let probe: StaticString = "info\n"
+
+  private var phase = Phase.idle
+  private var begunAt = Instant(ms: 0)
+  private var greetingMs = Limits.modelGreetingMs
+  private var isProbeGreeted = false
+  private var probedAt = Instant(ms: 0)
+  private var isProbeOpen = false
+  private var probeAnswers = 0
+  private var longestAnswerMs: UInt64 = 0
+  /// As the worker says: there was something to answer from.
+  public private(set) var isGrounded = false
+
+  public init() {}
+
+  /// The worker has greeted: the question may go out.
+  public var isAsked: Bool { phase == .answering }
+
+  /// Both connections are there. `isStarted` is false when the service manager still has to start the worker.
+  public mutating func begin(isStarted: Bool, now: Instant) {
+    // It may still be at a step for the one who asked before.
+    let step = isPaceKnown ? silenceMs : 0
+    self = ModelDialogue()
+    phase = .greeting
+    begunAt = now
+    greetingMs = max(isStarted ? Limits.modelGreetingMs : Limits.modelStartMs, step)
+  }
+
+  private var isPaceKnown: Bool { probeAnswers >= 2 }
+
+  /// How long it may be silent.
+  private var silenceMs: UInt64 {
+    guard isPaceKnown else { return Limits.modelSilenceMostMs }
+    return min(max(Limits.modelSilenceMs, Limits.modelSilenceSteps * longestAnswerMs), Limits.modelSilenceMostMs)
+  }
+
+  private var probePauseMs: UInt64 { isPaceKnown ? Limits.modelProbeMs : Limits.modelProbeFirstMs }
+
+  /// Ends it; what is known of the worker's pace stays for the next.
+  public mutating func hangUp() { phase = .idle }
+
+  public var deadline: Instant {
+    switch phase {
+    case .idle: return .never
+    case .greeting: return begunAt + greetingMs
+    case .answering:
+      let probe =
+        isProbeOpen
+        ? probedAt + silenceMs
+        : isProbeGreeted ? probedAt + probePauseMs : begunAt + greetingMs
+      return min(probe, begunAt + Limits.modelAnswerMs)
+    }
+  }
+
+  public mutating func tick(now: Instant) -> Step {
+    guard phase != .idle, now >= deadline else { return .nothing }
+    if phase == .answering, now >= begunAt + Limits.modelAnswerMs { return fail(.timeout) }
+    guard phase == .answering, isProbeGreeted, !isProbeOpen else { return fail(.modelHung) }
+    isProbeOpen = true
+    probedAt = now
+    return .probe
+  }
+
+  /// A line without its line feed.
+  public mutating func take(_ line: RawSpan, fromProbe: Bool, now: Instant) -> Step {
+    guard phase != .idle else { return .nothing }
+    if Self.starts(line, "ERR ") { return fail(Self.failure(line)) }
+    if fromProbe {
+      if !isProbeGreeted {
+        guard Self.starts(line, "SKYINFER 1 ") else { return fail(.modelFailed) }
+        isProbeGreeted = true
+        probedAt = now
+      } else if line.elementsEqual("OK"), isProbeOpen {
+        isProbeOpen = false
+        longestAnswerMs = max(longestAnswerMs, now.since(probedAt))
+        probeAnswers = min(probeAnswers + 1, 2)
+        probedAt = now
+      }
+      return .nothing
+    }
+    if phase == .greeting {
+      guard Self.starts(line, "SKYINFER 1 ") else { return fail(.modelFailed) }
+      phase = .answering
+      return .ask
+    }
+    if Self.starts(line, "piece=") { return .piece }
+    if line.elementsEqual("grounded=true") { isGrounded = true }
+    guard line.elementsEqual("OK") else { return .nothing }
+    phase = .idle
+    return .ended
+  }
+
+  /// A connection ended or failed: the worker has gone, was killed, or took more memory than it may.
+  public mutating func lost() -> Step { phase == .idle ? .nothing : fail(.modelFailed) }
+
+  private mutating func fail(_ code: ErrorCode) -> Step {
+    phase = .idle
+    return .failed(code)
+  }
+
+  /// Of `ERR <number> ...`: 17 is said by a worker that answers somebody else; from 200 on it is the model's.
+  private static func failure(_ line: RawSpan) -> ErrorCode {
+    var end = 4
+    while end < line.byteCount, line[end] != 0x20 { end += 1 }
+    switch parseDecimal(line.extracting(4..<end)) ?? 0 {
+    case 17: return .busy
+    case 200..<256: return .modelRefused
+    default: return .modelFailed
+    }
+  }
+
+  private static func starts(_ line: RawSpan, _ text: StaticString) -> Bool {
+    line.byteCount >= text.utf8CodeUnitCount
+      && line.extracting(0..<text.utf8CodeUnitCount).elementsEqual(text)
+  }
+}

@@ -1,0 +1,190 @@
+import Bounded
+import Knowledge
+import Testing
+import Wire
+
+private func say(
+  _ dialogue: inout ModelDialogue, _ line: String, probe: Bool = false, at ms: UInt64
+) -> ModelDialogue.Step {
+  let bytes = Array(line.utf8)
+  return dialogue.take(bytes.span.bytes, fromProbe: probe, now: Instant(ms: ms))
+}
+
+@Suite struct ModelDialogueTests {
+  private func begun() -> ModelDialogue {
+    var dialogue = ModelDialogue()
+    dialogue.begin(isStarted: true, now: Instant(ms: 1_000))
+    return dialogue
+  }
+
+  @Test func aQuestionFollowsTheGreetingAndPiecesFollowThat() {
+    var dialogue = begun()
+    #expect(say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010) == .ask)
+    #expect(say(&dialogue, "piece=\"It \"", at: 1_100) == .piece)
+    #expect(say(&dialogue, "grounded=true", at: 1_110) == .nothing)
+    #expect(say(&dialogue, "OK", at: 1_120) == .ended)
+    #expect(dialogue.isGrounded && dialogue.deadline == .never)
+  }
+
+  @Test func aWorkerThatDoesNotGreetIsHung() {
+    var dialogue = begun()
+    #expect(dialogue.tick(now: Instant(ms: 1_800)) == .nothing)
+    #expect(dialogue.deadline <= Instant(ms: 2_000))
+    #expect(dialogue.tick(now: dialogue.deadline) == .failed(.modelHung))
+  }
+
+  @Test func oneThatIsStartedOnDemandHasLonger() {
+    var dialogue = ModelDialogue()
+    dialogue.begin(isStarted: false, now: Instant(ms: 1_000))
+    #expect(dialogue.tick(now: Instant(ms: 5_000)) == .nothing)
+    #expect(dialogue.tick(now: Instant(ms: 9_000)) == .failed(.modelHung))
+  }
+
+  /// Greeted twice and asked; the worker answers each sign of life after `stepMs`.
+  private func working(stepMs: UInt64, answers: Int) -> ModelDialogue {
+    var dialogue = begun()
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", probe: true, at: 1_020)
+    for _ in 0..<answers {
+      let asked = dialogue.deadline
+      #expect(dialogue.tick(now: asked) == .probe)
+      #expect(dialogue.tick(now: asked + stepMs) == .nothing)
+      _ = say(&dialogue, "kind=generate", probe: true, at: asked.ms + stepMs)
+      #expect(say(&dialogue, "OK", probe: true, at: asked.ms + stepMs) == .nothing)
+    }
+    return dialogue
+  }
+
+  @Test func oneThatStopsInTheMiddleIsToldWithinASecond() {
+    var dialogue = working(stepMs: 30, answers: 4)
+    let stoppedAt = dialogue.deadline
+    #expect(dialogue.tick(now: stoppedAt) == .probe)
+    let told = dialogue.deadline
+    #expect(told.since(stoppedAt) <= 900)
+    #expect(dialogue.tick(now: told) == .failed(.modelHung))
+    #expect(dialogue.deadline == .never)
+  }
+
+  @Test func aSlowOneHasAsLongAsItsStepsTake() {
+    for stepMs: UInt64 in [120, 900, 1_200, 4_000, 9_000] {
+      var dialogue = working(stepMs: stepMs, answers: 5)
+      let stoppedAt = dialogue.deadline
+      #expect(dialogue.tick(now: stoppedAt) == .probe)
+      let told = dialogue.deadline
+      #expect(told.since(stoppedAt) == min(8 * stepMs, 10_000))
+      #expect(dialogue.tick(now: told) == .failed(.modelHung))
+    }
+  }
+
+  @Test func theNextQuestionWaitsForTheStepThatIsUnderWay() {
+    var dialogue = working(stepMs: 500, answers: 2)
+    dialogue.hangUp()
+    #expect(dialogue.deadline == .never)
+    dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
+    #expect(dialogue.deadline == Instant(ms: 54_000))
+  }
+
+  @Test func whatTheWorkerRefusesHasItsName() {
+    for (line, code) in [
+      ("ERR 17 busy another", ErrorCode.busy), ("ERR 210 too-large the model does not fit", .modelRefused),
+      ("ERR 11 bad_argument x", .modelFailed), ("ERR ", .modelFailed), ("HELLO", .modelFailed),
+    ] {
+      var dialogue = begun()
+      #expect(say(&dialogue, line, at: 1_010) == .failed(code), "\(line)")
+    }
+    var dialogue = begun()
+    #expect(dialogue.lost() == .failed(.modelFailed))
+    #expect(dialogue.lost() == .nothing)
+  }
+
+  @Test func anAnswerWithoutEndIsCutOff() {
+    var dialogue = begun()
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", probe: true, at: 1_020)
+    var now = Instant(ms: 1_020)
+    var step = ModelDialogue.Step.nothing
+    while case .nothing = step {
+      now = dialogue.deadline
+      step = dialogue.tick(now: now)
+      if step == .probe {
+        _ = say(&dialogue, "OK", probe: true, at: now.ms + 1)
+        step = .nothing
+      }
+    }
+    #expect(step == .failed(.timeout))
+    #expect(now.ms <= 1_000 + Limits.modelAnswerMs)
+  }
+}
+
+@Suite struct AskDeskTests {
+  private func add(_ desk: AskDesk, _ text: String, free: Bool = false) throws -> UInt64 {
+    var options = AskDesk.Options()
+    options.isFree = free
+    let bytes = Array(text.utf8)
+    return try desk.add(bytes.span.bytes, options, now: Instant(ms: 0))
+  }
+
+  private func take(_ desk: AskDesk, _ piece: String) {
+    let bytes = Array(piece.utf8)
+    desk.take(bytes.span.bytes)
+  }
+
+  @Test func withoutNeighboursThereIsNoAnswer() throws {
+    let desk = AskDesk()
+    _ = try add(desk, "why")
+    #expect(desk.work == .search)
+    desk.searched()
+    #expect(desk.state == .failed(.noAnswer) && desk.work == .nothing)
+  }
+
+  @Test func aFreeQuestionGoesToTheModelAllTheSame() throws {
+    let desk = AskDesk()
+    let ticket = try add(desk, "why", free: true)
+    desk.searched()
+    #expect(desk.work == .ask)
+    desk.began()
+    take(desk, "Be")
+    take(desk, "cause.")
+    desk.ended(isGrounded: false)
+    #expect(desk.state == .answered && !desk.isGrounded)
+    #expect(desk.withAnswer { $0.text } == "Because.")
+    desk.finish(ticket)
+    #expect(desk.count == 0 && desk.work == .nothing)
+  }
+
+  @Test func questionsAreAnsweredInTheirOrderAndAFifthIsRefused() throws {
+    let desk = AskDesk()
+    let tickets = try (1...4).map { try add(desk, "question \($0)", free: true) }
+    #expect(throws: ErrorCode.full) { try add(desk, "one more", free: true) }
+    for ticket in tickets {
+      #expect(desk.index(of: ticket) == 0)
+      desk.searched()
+      desk.began()
+      desk.failed(.modelFailed)
+      #expect(desk.state == .failed(.modelFailed))
+      desk.finish(ticket)
+    }
+    #expect(desk.count == 0)
+  }
+
+  @Test func anAskerWhoLeavesStopsTheModel() throws {
+    let desk = AskDesk()
+    let first = try add(desk, "one", free: true)
+    let second = try add(desk, "two", free: true)
+    desk.searched()
+    desk.began()
+    desk.finish(first)
+    #expect(desk.work == .hangUp)
+    desk.dropped()
+    #expect(desk.index(of: second) == 0 && desk.work == .search)
+  }
+
+  @Test func anAnswerLongerThanItsRoomIsCutBetweenPieces() throws {
+    let desk = AskDesk()
+    _ = try add(desk, "why", free: true)
+    desk.searched()
+    desk.began()
+    for _ in 0..<300 { take(desk, "0123456789") }
+    #expect(desk.withAnswer { $0.byteCount } == 2_040)
+  }
+}
