@@ -168,7 +168,11 @@ final class Worker {
     if flags & (SKY_READ | SKY_HANGUP) != 0 {
       // A whole buffer of requests waits until they are answered.
       client.fill()
-      if flags & SKY_HANGUP != 0 { client.isLeaving = true }
+      if flags & SKY_HANGUP != 0 {
+        client.isLeaving = true
+        // Nobody will read the rest.
+        if index == active { isCancelled = true }
+      }
     }
     answerLines(index)
     afterwards(index)
@@ -199,8 +203,11 @@ final class Worker {
       case .whole(let length):
         // While a text is made for this client its other requests wait; `cancel` counts when it is the next one.
         if index == active {
-          guard client.input.withBytes({ Self.isCancel($0.extracting(0..<length)) }) else { return }
+          guard client.input.withBytes({ Self.verb($0.extracting(0..<length)) }) == .cancel else { return }
           isCancelled = true
+        } else if isModelBeingLeft, client.input.withBytes({ Self.needsModel($0.extracting(0..<length)) }) {
+          // Free at the end of this step: `done` comes back to it.
+          return
         } else {
           answer(index, length)
         }
@@ -209,9 +216,17 @@ final class Worker {
     }
   }
 
-  private static func isCancel(_ line: RawSpan) -> Bool {
-    do throws(ErrorCode) { return try InferenceRequest(parsing: line).verb == .cancel } catch { return false }
+  private static func verb(_ line: RawSpan) -> InferenceRequest.Verb? {
+    do throws(ErrorCode) { return try InferenceRequest(parsing: line).verb } catch { return nil }
   }
+
+  private static func needsModel(_ line: RawSpan) -> Bool {
+    let verb = verb(line)
+    return verb == .generate || verb == .embed
+  }
+
+  /// A text is under way and nobody wants the rest.
+  private var isModelBeingLeft: Bool { active >= 0 && isCancelled && !isEnding }
 
   private func answer(_ index: Int, _ length: Int) {
     lastUseMs = sky_clock_ms()
@@ -402,12 +417,15 @@ final class Worker {
   }
 
   private func done() {
-    let index = active
+    let last = active
     active = -1
     lastUseMs = sky_clock_ms()
-    // Requests that came meanwhile.
-    answerLines(index)
-    afterwards(index)
+    // Requests that came meanwhile, of whoever waited for the model first.
+    for i in 1...Self.clientsMaximum {
+      let index = (last + i) % Self.clientsMaximum
+      answerLines(index)
+      afterwards(index)
+    }
   }
 
   private func embed(_ index: Int, _ request: borrowing InferenceRequest) {

@@ -44,6 +44,17 @@ for turn in range(12):
     assert reply(bf)[-1] == "OK"
     for s in (a, b):
         s.close()
+# Who asks when the one before has gone waits for the end of that step, and is not told that the worker is busy.
+for turn in range(12):
+    a, af = connect()
+    a.sendall(b"generate raw=true tokens=4000 the rain %d\n" % turn)
+    assert af.readline().startswith(b"piece=")
+    b, bf = connect()
+    af.close()
+    a.close()
+    b.sendall(b"generate raw=true tokens=1 x\n")
+    assert reply(bf)[-1] == "OK"
+    b.close()
 assert stopped >= 3, f"only {stopped} of 12 texts were still under way"
 print(f"cancelled {stopped} times, within {worst * 1000:.1f} ms")
 # The goal is 50 ms; this is emulated, on a machine that does other things. docs/inference.md has the measured figure.
