@@ -99,6 +99,17 @@ extension HubCore {
     }
   }
 
+  /// Tells every node when another dictionary is published.
+  func reloadDictionary(now: Instant) throws(HubError) {
+    let before = dictionary.generation
+    try dictionary.reload()
+    guard dictionary.generation != before else { return }
+    log.line(.notice, "dictionary generation \(dictionary.generation)")
+    // Who does not read now hears of it with its next link.
+    let room = Session.recordBytes(body: Limits.frameBodyBytes)
+    for link in links where link.phase == .online && link.session.output.space >= room { configure(link, now: now) }
+  }
+
   private func sendPiece(_ link: HubLink, _ id: UInt32, now: Instant) {
     answer(link, .dictionaryPiece, id, now: now) { body, answer throws(ErrorCode) in
       try self.dictionary.piece(for: try PieceRequest(decoding: body), into: &answer)

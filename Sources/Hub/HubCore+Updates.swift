@@ -4,6 +4,18 @@ import Node
 import Update
 import Wire
 
+/// What the hub knows of its nodes' systems and of the roll-outs that concern them.
+struct UpdateDesk {
+  /// What nodes said of their boards' systems, what of that is not written down, and when they were last told.
+  var systems: [UInt32: SystemReport] = [:]
+  var unsaved: [UInt32: SystemReport] = [:]
+  var offeredAt: [UInt32: Int64] = [:]
+  /// Since when nodes are on their links; what is left of those that are not means nothing.
+  var arrivedAt: [UInt32: Instant] = [:]
+  var rollouts: [String: Rollout] = [:]
+  var due = Instant.never
+}
+
 /// Updates of boards' systems: what nodes say of theirs, what is published for them, and whose turn it is.
 extension HubCore {
   /// How often a roll-out that runs is looked at; also how soon reports are written down.
@@ -16,9 +28,9 @@ extension HubCore {
   func takeSystem(_ link: HubLink, _ id: UInt32, now: Instant) {
     do throws(ErrorCode) {
       let report = try SystemReport(decoding: link.session.body)
-      if systems[id] != report {
-        systems[id] = report
-        unsavedSystems[id] = report
+      if updates.systems[id] != report {
+        updates.systems[id] = report
+        updates.unsaved[id] = report
       }
     } catch {
       return close(link, error, now: now)
@@ -36,16 +48,17 @@ extension HubCore {
 
   /// Tells a node what there is for its board. Without room it hears of it later.
   private func offer(to id: UInt32, now: Instant) {
-    guard let report = systems[id], let target = live.link(of: id), let link = link(target) else { return }
+    guard let report = updates.systems[id], let target = live.link(of: id), let link = link(target) else { return }
     let board = report.standing.board.string
     scratch.consume(scratch.count)
     bundles.offer(to: board, running: report.standing.release, isDue: isDue(id, board), into: &scratch)
     guard put(FrameHeader(kind: .bundleOffer, destination: id), scratch, to: link, now: now) == nil else { return }
-    offeredAt[id] = wallSeconds
+    updates.offeredAt[id] = wallSeconds
   }
 
   private func isDue(_ id: UInt32, _ board: String) -> Bool {
-    guard let rollout = rollouts[board], let bundle = bundles.record(of: board), bundle.digest == rollout.digest else {
+    guard let rollout = updates.rollouts[board], let bundle = bundles.record(of: board), bundle.digest == rollout.digest
+    else {
       return false
     }
     return rollout.isDue(id)
@@ -54,39 +67,43 @@ extension HubCore {
   // MARK: Time
 
   func scheduleUpdates(at now: Instant) {
-    if updatesDue == .never { updatesDue = now + Self.updatesMs }
-    wake(at: updatesDue)
+    if updates.due == .never { updates.due = now + Self.updatesMs }
+    wake(at: updates.due)
   }
 
   /// Writes down what nodes have told, and moves roll-outs on.
   func runUpdates(now: Instant) {
-    updatesDue = .never
-    note { () throws(HubError) in
-      try self.registry.keepSystems(self.unsavedSystems, at: self.wallSeconds)
-      self.unsavedSystems.removeAll(keepingCapacity: true)
-    }
-    for (board, rollout) in rollouts where rollout.state == .running {
+    updates.due = .never
+    note { () throws(HubError) in try self.saveSystems() }
+    for (board, rollout) in updates.rollouts where rollout.state == .running {
       note { () throws(HubError) in try self.advance(board, now: now) }
     }
-    if rollouts.values.contains(where: { $0.state == .running }) || !unsavedSystems.isEmpty { scheduleUpdates(at: now) }
+    if updates.rollouts.values.contains(where: { $0.state == .running }) || !updates.unsaved.isEmpty {
+      scheduleUpdates(at: now)
+    }
+  }
+
+  private func saveSystems() throws(HubError) {
+    try registry.keepSystems(updates.unsaved, at: wallSeconds)
+    updates.unsaved.removeAll(keepingCapacity: true)
   }
 
   private func advance(_ board: String, now: Instant) throws(HubError) {
-    let candidates = systems.filter { $0.value.standing.board.string == board }.map { id, report in
+    let candidates = updates.systems.filter { $0.value.standing.board.string == board }.map { id, report in
       Rollout.Candidate(id: id, report: report, linkedSeconds: linkedSeconds(id, now: now))
     }
     let at = wallSeconds
     guard let fresh = try registry.changeRollout(of: board, at: at, { $0.advance(candidates, at: at) }) else { return }
     take(fresh, now: now)
     for member in fresh.members where member.progress == .waiting && fresh.isDue(member.id) {
-      if at - (offeredAt[member.id] ?? 0) >= Self.offerAgainSeconds { offer(to: member.id, now: now) }
+      if at - (updates.offeredAt[member.id] ?? 0) >= Self.offerAgainSeconds { offer(to: member.id, now: now) }
     }
   }
 
   /// A roll-out has changed: whoever is concerned hears of it.
   private func take(_ fresh: Rollout, now: Instant) {
-    let before = rollouts[fresh.board]
-    rollouts[fresh.board] = fresh
+    let before = updates.rollouts[fresh.board]
+    updates.rollouts[fresh.board] = fresh
     guard before != fresh else { return }
     if before?.state != fresh.state || before?.step != fresh.step {
       log.line(
@@ -100,17 +117,20 @@ extension HubCore {
   }
 
   private func linkedSeconds(_ id: UInt32, now: Instant) -> Int64? {
-    guard live.place(of: id) != nil, let arrived = arrivedAt[id] else { return nil }
+    guard live.place(of: id) != nil, let arrived = updates.arrivedAt[id] else { return nil }
     return Int64(now.since(arrived) / 1_000)
   }
 
-  /// Reads again what is published and rolled out, and tells the nodes of the boards that it concerns.
+  /// Reads again what is published and rolled out, and tells the nodes of the boards that it concerns. Boards of nodes
+  /// that were revoked are forgotten.
   func reloadUpdates(now: Instant) throws(HubError) {
+    try saveSystems()
+    updates.systems = try registry.systems()
     let before = bundles.boards
     try bundles.reload(registry)
     for fresh in try registry.rollouts() { take(fresh, now: now) }
     let after = bundles.boards
-    for (id, report) in systems where live.place(of: id) != nil {
+    for (id, report) in updates.systems where live.place(of: id) != nil {
       let board = report.standing.board.string
       if before[board] != after[board] { offer(to: id, now: now) }
     }
@@ -119,9 +139,9 @@ extension HubCore {
 
   /// What the registry knows at the start.
   func loadUpdates() throws(HubError) {
-    systems = try registry.systems()
-    rollouts = Dictionary(uniqueKeysWithValues: try registry.rollouts().map { ($0.board, $0) })
-    updatesDue = Instant(ms: 0)
-    wake(at: updatesDue)
+    updates.systems = try registry.systems()
+    updates.rollouts = Dictionary(uniqueKeysWithValues: try registry.rollouts().map { ($0.board, $0) })
+    updates.due = Instant(ms: 0)
+    wake(at: updates.due)
   }
 }

@@ -61,14 +61,7 @@ public final class HubCore {
   var spoolDue = Instant.never
   /// For every node that is online.
   var deliveries: [UInt32: Delivery] = [:]
-  /// What nodes said of their boards' systems, what of that is not written down, and when they were last told.
-  var systems: [UInt32: SystemReport] = [:]
-  var unsavedSystems: [UInt32: SystemReport] = [:]
-  var offeredAt: [UInt32: Int64] = [:]
-  /// Since when nodes are on their links; what is left of those that are not means nothing.
-  var arrivedAt: [UInt32: Instant] = [:]
-  var rollouts: [String: Rollout] = [:]
-  var updatesDue = Instant.never
+  var updates = UpdateDesk()
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -388,10 +381,10 @@ public final class HubCore {
     sightings.joined(id, agent: agent, fingerprint: fingerprint, at: wallSeconds)
     scheduleSightings(now: now)
     deliveries[id] = Delivery()
-    arrivedAt[id] = now
+    updates.arrivedAt[id] = now
   }
 
-  private func configure(_ link: HubLink, now: Instant) {
+  func configure(_ link: HubLink, now: Instant) {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
       rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
@@ -409,9 +402,9 @@ public final class HubCore {
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
-    if now >= updatesDue { runUpdates(now: now) }
+    if now >= updates.due { runUpdates(now: now) }
     expireSends(now: now)
-    nextDeadline = min(min(sightingsDue, updatesDue), min(keptDue, spoolDue))
+    nextDeadline = min(min(sightingsDue, updates.due), min(keptDue, spoolDue))
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -472,17 +465,6 @@ public final class HubCore {
     try reloadDictionary(now: now)
     try reloadUpdates(now: now)
     return closed
-  }
-
-  /// Tells every node when another dictionary is published.
-  private func reloadDictionary(now: Instant) throws(HubError) {
-    let before = dictionary.generation
-    try dictionary.reload()
-    guard dictionary.generation != before else { return }
-    log.line(.notice, "dictionary generation \(dictionary.generation)")
-    // Who does not read now hears of it with its next link.
-    let room = Session.recordBytes(body: Limits.frameBodyBytes)
-    for link in links where link.phase == .online && link.session.output.space >= room { configure(link, now: now) }
   }
 
   /// Lets nobody in any more and tells everybody. The transport runs on until `linkCount` is 0 or the

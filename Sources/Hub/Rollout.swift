@@ -117,12 +117,13 @@ public struct Rollout: Codable, Equatable, Sendable {
 
   // MARK: By the time
 
-  /// Looks at the nodes and moves on as far as the gate allows. Candidates that take no updates by themselves are none.
+  /// Looks at the nodes and moves on as far as the gate allows. Candidates that take no updates by themselves are none;
+  /// a member that is no candidate any more keeps its place, and what it does holds nobody up.
   public mutating func advance(_ candidates: [Candidate], at now: Int64) {
     let nodes = candidates.filter { $0.report.policy == .auto && "\($0.report.standing.board.string)" == board }
     observe(nodes)
     guard state == .running else { return }
-    let counted = members.filter { !$0.isForgiven }
+    let counted = membersThatCount(among: nodes)
     let failed = counted.filter { $0.progress == .failed }
     if failed.count > gate.failures {
       let names = failed.prefix(3).map { "\(NodeName.text($0.id)): \($0.reason)" }.joined(separator: ", ")
@@ -141,8 +142,9 @@ public struct Rollout: Codable, Equatable, Sendable {
       stepSince = now
     }
     if now - stepSince >= gate.patienceSeconds {
-      let healthy = members.filter { !$0.isForgiven && $0.progress == .healthy }.count
-      pause("\(healthy) of \(members.filter { !$0.isForgiven }.count) nodes were well after \(gate.patienceSeconds) s")
+      let counted = membersThatCount(among: nodes)
+      let healthy = counted.filter { $0.progress == .healthy }.count
+      pause("\(healthy) of \(counted.count) nodes were well after \(gate.patienceSeconds) s")
     }
   }
 
@@ -173,12 +175,10 @@ public struct Rollout: Codable, Equatable, Sendable {
 
   /// Makes as many nodes members as the step allows, in an order that is another one for each release.
   private mutating func fill(_ nodes: [Candidate]) {
-    let wanted = (nodes.count * percents[step] + 99) / 100
-    guard members.count < wanted else { return }
-    let present = Set(members.map(\.id))
-    let next = nodes.filter { !present.contains($0.id) }
+    let known = Set(members.map(\.id))
+    let next = nodes.filter { !known.contains($0.id) }
       .sorted { (rank($0.id), $0.id) < (rank($1.id), $1.id) }
-      .prefix(wanted - members.count)
+      .prefix(missing(nodes))
     for node in next {
       var member = Member(id: node.id, step: step)
       (member.progress, member.reason) = progress(of: node)
@@ -194,9 +194,21 @@ public struct Rollout: Codable, Equatable, Sendable {
     return (0..<8).reduce(0) { $0 << 8 | UInt64(digest[$1]) }
   }
 
+  /// How many of the nodes have yet to become members in this step.
+  private func missing(_ nodes: [Candidate]) -> Int {
+    let known = Set(members.map(\.id))
+    return max(0, (nodes.count * percents[step] + 99) / 100 - nodes.filter { known.contains($0.id) }.count)
+  }
+
+  /// The members that the gate looks at.
+  private func membersThatCount(among nodes: [Candidate]) -> [Member] {
+    let present = Set(nodes.map(\.id))
+    return members.filter { !$0.isForgiven && present.contains($0.id) }
+  }
+
   private func hasPassed(_ nodes: [Candidate]) -> Bool {
-    let counted = members.filter { !$0.isForgiven }
-    guard !counted.isEmpty, members.count >= (nodes.count * percents[step] + 99) / 100 else { return false }
+    let counted = membersThatCount(among: nodes)
+    guard !counted.isEmpty, missing(nodes) == 0 else { return false }
     // Nobody is left behind silently: at the end what has not failed has to be there, or the owner decides.
     return counted.filter { $0.progress == .healthy }.count * 100 >= gate.share * counted.count
   }

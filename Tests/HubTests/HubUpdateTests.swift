@@ -103,6 +103,20 @@ import Wire
     #expect(nodes.allSatisfy { $0.offers.last?.first == 0 })
   }
 
+  @Test func aRevokedNodeIsNoCandidateAnyMore() throws {
+    let nodes = try (1...3).map { try online($0) }
+    let bundle = try publish(2)
+    for node in nodes { try say(node, release: 1) }
+    #expect(try swarm.registry.revoke(id: nodes[0].id!, reason: "gone", now: 5))
+    try swarm.registry.start(
+      Rollout(
+        board: "toy", release: 2, digest: Data(bundle.digest), percents: [100], gate: Rollout.Gate(),
+        at: swarm.core.wallSeconds))
+    _ = try swarm.core.refresh(now: swarm.now)
+    swarm.pass(2_000)
+    #expect(try Set(swarm.registry.rollouts()[0].members.map(\.id)) == [nodes[1].id!, nodes[2].id!])
+  }
+
   @Test func anotherReleaseEndsTheRollOutOfTheOneBefore() throws {
     let bundle = try publish(2)
     try swarm.registry.start(

@@ -182,6 +182,25 @@ private struct Fleet {
     #expect(fleet.rollout.state == .paused && fleet.rollout.reason.contains("1 of 2"))
   }
 
+  /// Revoked, or its owner takes updates by hand now.
+  @Test func aMemberThatIsNoCandidateAnyMoreHoldsNobodyUp() {
+    var fleet = Fleet(20)
+    fleet.pass(1)
+    let (gone, byHand) = (fleet.due[0], fleet.due[1])
+    fleet.nodes[gone] = nil
+    fleet.nodes[byHand]!.report.policy = .off
+    fleet.pass(1)
+    #expect(fleet.rollout.step == 0 && fleet.rollout.members.count == 4, "2 of the 18 others take their places")
+    fleet.due.dropFirst(2).forEach { fleet.confirm($0) }
+    fleet.pass(600)
+    #expect(fleet.rollout.step == 1, "those two are well")
+    fleet.due.forEach { if fleet.nodes[$0] != nil { fleet.confirm($0) } }
+    fleet.pass(600)
+    fleet.due.forEach { if fleet.nodes[$0] != nil { fleet.confirm($0) } }
+    fleet.pass(600)
+    #expect(fleet.rollout.state == .done && fleet.rollout.members.count == 20)
+  }
+
   @Test func aNodeThatIsAwayOrOnTrialIsNotWell() {
     var fleet = Fleet(1)
     fleet.pass(1)
