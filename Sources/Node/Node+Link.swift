@@ -166,9 +166,9 @@ extension Node {
   /// the present one leads nowhere.
   func watchForBetterHub(now: Instant) {
     if isCutOff {
-      probeIndex = probeIndex + 1 < hubs.count ? probeIndex + 1 : 0
-      if probeIndex == hubIndex { probeIndex = hubIndex + 1 < hubs.count ? hubIndex + 1 : 0 }
-      return timers.set(.failback, hubs.count > 1 ? now + Limits.cutOffMs : .never)
+      guard hubs.count > 1 else { return timers.set(.failback, .never) }
+      repeat { probeIndex = (probeIndex + 1) % hubs.count } while probeIndex == hubIndex
+      return timers.set(.failback, now + Limits.cutOffMs)
     }
     probeIndex = 0
     let wait = preferredRefused ? Limits.failbackRefusedMs : Limits.failbackMs
@@ -281,8 +281,9 @@ extension Node {
   }
 
   func takeProbe(reachable: Bool, now: Instant) {
-    guard state == .online, hubIndex != probeIndex, probeIndex < hubs.count, !wanted.contains(.probe) else { return }
-    if !reachable {
+    guard state == .online, !wanted.contains(.probe) else { return }
+    // The list of hubs, and so the place in it, may have become another one meanwhile.
+    if !reachable || probeIndex == hubIndex || probeIndex >= hubs.count {
       watchForBetterHub(now: now)
     } else if outbox.unresolved > 0 {
       // Receipts come through the present hub: by then each has come or counts as lost.
