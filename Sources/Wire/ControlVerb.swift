@@ -134,7 +134,7 @@ public enum ControlVerb: UInt8, Sendable {
     }
   }
 
-  /// What the verb asks for; some arguments of `mode`, `dict` and `update` ask for `operate` (see `ControlRequest.role`).
+  /// What the verb asks for; some arguments ask for more (see `ControlRequest.role`).
   public var role: ControlRole {
     switch self {
     case .join, .reload, .drain: .admin

@@ -43,10 +43,9 @@ final class RelayScene {
       self.disk = disk
     }
 
-    var texts: [String] { Self.texts(of: node.inbox) }
-
-    private static func texts(of inbox: borrowing Inbox) -> [String] {
-      (0..<inbox.count).map { index in
+    var texts: [String] {
+      let inbox = node.inbox
+      return (0..<inbox.count).map { index in
         let text = inbox.text(of: inbox[index])
         return String(decoding: (0..<text.byteCount).map { text[$0] }, as: UTF8.self)
       }

@@ -67,10 +67,9 @@ final class NodeScene {
     notices.compactMap { if case .linkError(let code) = $0 { code } else { nil } }
   }
 
-  func inboxTexts() -> [String] { Self.texts(of: node.inbox) }
-
-  private static func texts(of inbox: borrowing Inbox) -> [String] {
-    (0..<inbox.count).map { String(decoding: bytes(of: inbox.text(of: inbox[$0])), as: UTF8.self) }
+  func inboxTexts() -> [String] {
+    let inbox = node.inbox
+    return (0..<inbox.count).map { String(decoding: bytes(of: inbox.text(of: inbox[$0])), as: UTF8.self) }
   }
 
   // MARK: What a test does
