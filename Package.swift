@@ -72,10 +72,13 @@ let simulated: [LinkerSetting] = [
     ].flatMap { ["-Xlinker", "--wrap=sky_\($0)"] }
       + ["malloc", "calloc", "realloc", "posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] })
 ]
+let small = ["-s", "--no-eh-frame-hdr", "\(Context.packageDirectory)/tools/no-unwinding.ld"].flatMap {
+  ["-Xlinker", $0]
+}
 let boardLinks: [LinkerSetting] =
   embedded
   ? cLibraries + [
-    .unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections"] + (simulator ? [] : ["-Xlinker", "-s"]))
+    .unsafeFlags(["-Xclang-linker", "-static", "-Xlinker", "--gc-sections"] + (simulator ? [] : small))
   ]
   : hostLinks
 var hostLinks: [LinkerSetting] {

@@ -122,29 +122,6 @@ public struct TextBuffer: ~Copyable {
   }
 }
 
-/// The length of the well-formed multi-byte UTF-8 sequence at `index` (RFC 3629), or 0.
-public func utf8SequenceLength(_ span: RawSpan, at index: Int) -> Int {
-  let first = span[index]
-  var low: UInt8 = 0x80
-  var high: UInt8 = 0xBF
-  let length: Int
-  switch first {
-  case 0x00..<0x80: return 1
-  case 0xC2..<0xE0: length = 2
-  case 0xE0: length = 3; low = 0xA0
-  case 0xED: length = 3; high = 0x9F
-  case 0xE1..<0xF0: length = 3
-  case 0xF0: length = 4; low = 0x90
-  case 0xF4: length = 4; high = 0x8F
-  case 0xF1..<0xF4: length = 4
-  default: return 0
-  }
-  guard index + length <= span.byteCount else { return 0 }
-  guard span[index + 1] >= low, span[index + 1] <= high else { return 0 }
-  for i in 2..<max(2, length) where span[index + i] & 0xC0 != 0x80 { return 0 }
-  return length
-}
-
 /// The value of a hexadecimal digit in either case.
 public func hexDigit(_ byte: UInt8) -> UInt8? {
   switch byte {

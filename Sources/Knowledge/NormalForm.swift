@@ -44,56 +44,28 @@ struct NormalForm: ~Copyable {
     var at = 0
     while at < question.byteCount {
       let size = max(1, utf8SequenceLength(question, at: at))
-      let point = Self.point(question, at, size)
+      let point = utf8Scalar(question, at: at, length: size)
       if let composed = Self.composed(last, point) {
         plain.truncate(to: plain.count - 1)
-        append(composed)
+        plain.append(scalar: composed)
         last = composed
       } else {
         switch point {
         case 0x09, 0x0A, 0x0D, 0xA0, 0x1680, 0x2000...0x200B, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF, 0xBF,
           0xA1:
-          append(0x20)
-        case 0x2018, 0x2019, 0x201A, 0x2032, 0x02BC, 0x60, 0xB4: append(0x27)
-        case 0x201C...0x201E, 0xAB, 0xBB, 0x2033: append(0x22)
-        case 0x2010...0x2015, 0x2212: append(0x2D)
+          plain.append(byte: 0x20)
+        case 0x2018, 0x2019, 0x201A, 0x2032, 0x02BC, 0x60, 0xB4: plain.append(byte: 0x27)
+        case 0x201C...0x201E, 0xAB, 0xBB, 0x2033: plain.append(byte: 0x22)
+        case 0x2010...0x2015, 0x2212: plain.append(byte: 0x2D)
         case 0x2026: plain.append("...")
         case 0xFB01: plain.append("fi")
         case 0xFB02: plain.append("fl")
-        case 0xFF01...0xFF5E: append(point - 0xFEE0)
-        default: append(point)
+        case 0xFF01...0xFF5E: plain.append(scalar: point - 0xFEE0)
+        default: plain.append(scalar: point)
         }
         last = point
       }
       at += size
-    }
-  }
-
-  private static func point(_ span: RawSpan, _ at: Int, _ size: Int) -> UInt32 {
-    guard size > 1 else { return UInt32(span[at]) }
-    var point = UInt32(span[at] & (0x7F >> UInt8(size)))
-    for i in 1..<size { point = point << 6 | UInt32(span[at + i] & 0x3F) }
-    return point
-  }
-
-  private mutating func append(_ point: UInt32) { Self.append(point, to: &plain) }
-
-  private static func append(_ point: UInt32, to text: inout TextBuffer) {
-    func low(_ shift: UInt32) -> UInt8 { UInt8(0x80 | point >> shift & 0x3F) }
-    switch point {
-    case ..<0x80: text.append(byte: UInt8(point))
-    case ..<0x800:
-      text.append(byte: UInt8(0xC0 | point >> 6))
-      text.append(byte: low(0))
-    case ..<0x1_0000:
-      text.append(byte: UInt8(0xE0 | point >> 12))
-      text.append(byte: low(6))
-      text.append(byte: low(0))
-    default:
-      text.append(byte: UInt8(0xF0 | point >> 18 & 7))
-      text.append(byte: low(12))
-      text.append(byte: low(6))
-      text.append(byte: low(0))
     }
   }
 
@@ -205,8 +177,8 @@ struct NormalForm: ~Copyable {
     var at = range.lowerBound
     while at < range.upperBound {
       let size = max(1, utf8SequenceLength(plain.bytes, at: at))
-      let point = Self.point(plain.bytes, at, size)
-      Self.append(keeps ? point : CaseFold.lower(point), to: &text)
+      let point = utf8Scalar(plain.bytes, at: at, length: size)
+      text.append(scalar: keeps ? point : CaseFold.lower(point))
       at += size
     }
     if isCapital, wordCount > 0, wordCount < Limits.questionWords, hasLower {

@@ -222,6 +222,8 @@ public enum Limits {
 
   public static let questionBytes = 512
   public static let answerBytes = 2_048
+  /// The longest line of an import: question and answer with each byte escaped, and room for members that are read over.
+  public static let taughtLineBytes = 16_384
   /// A question with more words is matched by its normal form alone.
   public static let questionWords = 96
   /// Words on their way to its signature: contractions make two of one.
@@ -315,6 +317,7 @@ public enum Limits {
     precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
     precondition(bundleBlockBytes % bundlePieceBytes == 0 && bundlePieceBytes + 64 <= frameBodyBytes)
     precondition(2 * (questionBytes + answerBytes) + 512 <= controlReplyBytes, "an entry fits a reply, escaped")
+    precondition(6 * (questionBytes + answerBytes) < taughtLineBytes)
     precondition(questionBytes + answerBytes + 128 <= knowledgePageBytes, "an entry fits a page")
     precondition(
       2 * (questionBytes + neighbours * (questionBytes + answerBytes)) + 512 <= modelRequestBytes,

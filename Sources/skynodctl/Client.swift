@@ -88,8 +88,8 @@ final class Client {
       pending.removeSubrange(0..<start)
       scanned -= start
       start = 0
-      // The daemon's own lines are far shorter: this is not a daemon.
-      guard pending.count < 65_536 else { throw Failure(.malformed) }
+      // A line is part of a reply: this is not a daemon.
+      guard pending.count <= Limits.controlReplyBytes else { throw Failure(.malformed) }
       guard try waitForMore(deadline: deadline) else { return nil }
     }
   }

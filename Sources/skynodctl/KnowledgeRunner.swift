@@ -114,116 +114,61 @@ struct KnowledgeRunner {
     guard file >= 0 else { throw Failure(.ioFailed) }
     defer { if file > 0 { sky_close(file) } }
     let client = try client()
+    var taught = TaughtLine()
+    var number: UInt64 = 0
     var count: UInt64 = 0
     var line: [UInt8] = []
     var chunk = InlineArray<4096, UInt8>(repeating: 0)
-    while true {
+    var isAtEnd = false
+    while !isAtEnd {
       var got = 0
       var span = chunk.mutableSpan
       span.withUnsafeMutableBytes { got = Int(sky_read(file, $0.baseAddress, $0.count)) }
       guard got >= 0 else { throw Failure(.ioFailed) }
+      isAtEnd = got == 0
+      if isAtEnd {
+        chunk[0] = 0x0A
+        got = 1
+      }
       for i in 0..<got {
         if chunk[i] != 0x0A { line.append(chunk[i]); continue }
-        if try take(line, client) { count += 1 }
+        number += 1
+        if line.contains(where: { $0 > 0x20 }) {
+          do throws(Failure) {
+            try take(line, &taught, client)
+          } catch {
+            throw error.inLine(number)
+          }
+          count += 1
+        }
         line.removeAll()
       }
-      guard line.count <= 65_536 else { throw Failure(.tooLong) }
-      if got == 0 { break }
+      guard line.count <= Limits.taughtLineBytes else { throw Failure(.tooLong) }
     }
-    if try take(line, client) { count += 1 }
     out.write(count)
     out.write(" entries imported\n")
   }
 
-  private func take(_ line: [UInt8], _ client: Client) throws(Failure) -> Bool {
-    guard line.contains(where: { $0 > 0x20 }) else { return false }
-    var object = JsonLine(line)
-    guard object.read() else { throw Failure(.badArgument) }
-    _ = try client.ask(learn(object.question, object.answer, isPinned: object.isPinned, object.ttlS))
-    return true
+  private func take(_ line: [UInt8], _ taught: inout TaughtLine, _ client: Client) throws(Failure) {
+    do throws(ErrorCode) {
+      try taught.read(line.span.bytes)
+    } catch {
+      throw Failure(
+        error, error == .tooLong ? error.sentence : "no JSON object with question and answer as import takes it")
+    }
+    _ = try client.ask(
+      learn(copy(taught.question.bytes), copy(taught.answer.bytes), isPinned: taught.isPinned, taught.timeToLiveS))
   }
 }
 
-/// One flat JSON object: strings, numbers and words as values; what it does not know it reads over.
-struct JsonLine {
-  private let text: [UInt8]
-  private var at = 0
-  private(set) var question: [UInt8] = []
-  private(set) var answer: [UInt8] = []
-  private(set) var isPinned = false
-  private(set) var ttlS: UInt64 = 0
-
-  init(_ text: [UInt8]) { self.text = text }
-
-  /// False when it is none, or has no question and answer.
-  mutating func read() -> Bool {
-    guard take(0x7B) else { return false }
-    repeat {
-      guard let key = string(), take(0x3A), let value = value() else { return false }
-      if equals(key, "question") { question = value }
-      if equals(key, "answer") { answer = value }
-      if equals(key, "pinned") { isPinned = equals(value, "true") }
-      if equals(key, "ttl") { ttlS = parseDecimal(value.span.bytes) ?? 0 }
-    } while take(0x2C)
-    return take(0x7D) && !question.isEmpty && !answer.isEmpty
-  }
-
-  private mutating func take(_ byte: UInt8) -> Bool {
-    while at < text.count, text[at] <= 0x20 { at += 1 }
-    guard at < text.count, text[at] == byte else { return false }
-    at += 1
-    return true
-  }
-
-  private mutating func value() -> [UInt8]? {
-    if let string = string() { return string }
-    let start = at
-    while at < text.count, text[at] != 0x2C, text[at] != 0x7D, text[at] > 0x20 { at += 1 }
-    return at > start ? Array(text[start..<at]) : nil
-  }
-
-  private mutating func string() -> [UInt8]? {
-    guard take(0x22) else { return nil }
-    var out: [UInt8] = []
-    while at < text.count {
-      let byte = text[at]
-      at += 1
-      if byte == 0x22 { return out }
-      guard byte == 0x5C else { out.append(byte); continue }
-      guard at < text.count else { return nil }
-      at += 1
-      switch text[at - 1] {
-      case UInt8(ascii: "n"): out.append(0x0A)
-      case UInt8(ascii: "r"): out.append(0x0D)
-      case UInt8(ascii: "t"): out.append(0x09)
-      case UInt8(ascii: "b"), UInt8(ascii: "f"): out.append(0x20)
-      case UInt8(ascii: "u"):
-        guard var point = hex() else { return nil }
-        if point >= 0xD800, point < 0xDC00, at + 1 < text.count, text[at] == 0x5C, text[at + 1] == UInt8(ascii: "u") {
-          at += 2
-          guard let low = hex(), low >= 0xDC00, low < 0xE000 else { return nil }
-          point = 0x1_0000 + (point - 0xD800) << 10 + (low - 0xDC00)
-        }
-        guard let scalar = Unicode.Scalar(point) else { return nil }
-        for unit in UTF8.encode(scalar)! { out.append(unit) }
-      default: out.append(text[at - 1])
-      }
-    }
-    return nil
-  }
-
-  private mutating func hex() -> UInt32? {
-    guard at + 4 <= text.count else { return nil }
-    var value: UInt32 = 0
-    for _ in 0..<4 {
-      let byte = text[at] | 0x20
-      at += 1
-      switch byte {
-      case 0x30...0x39: value = value << 4 | UInt32(byte - 0x30)
-      case 0x61...0x66: value = value << 4 | UInt32(byte - 0x61 + 10)
-      default: return nil
-      }
-    }
-    return value
+extension Failure {
+  fileprivate func inLine(_ line: UInt64) -> Failure {
+    var named = Array(text.prefix { $0 != 0x20 })
+    let sentence = text[named.count...]
+    named += bytes(of: " line ")
+    named += digits(line)
+    named += bytes(of: ":")
+    named += sentence
+    return Failure(number: number, text: named)
   }
 }

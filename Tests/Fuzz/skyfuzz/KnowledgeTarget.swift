@@ -85,4 +85,23 @@ extension FuzzTarget {
         Seed(name: "refused", bytes: Array("\(greeting)ERR 204 no_memory \"more\"\n".utf8)),
       ]
     })
+
+  /// A line of an import: what it is read as is within its limits and well formed.
+  static let taught = FuzzTarget(
+    name: "taught",
+    run: { bytes in
+      var line = TaughtLine()
+      do throws(ErrorCode) { try line.read(bytes) } catch { return }
+      for text in [line.question.array, line.answer.array] {
+        precondition(!text.isEmpty && String(validating: text, as: UTF8.self) != nil)
+      }
+    },
+    seeds: {
+      [
+        Seed(name: "plain", bytes: Array(#"{"question":"Who?","answer":"I.","pinned":true,"ttl":60}"#.utf8)),
+        Seed(
+          name: "escaped",
+          bytes: Array(#" { "a" : -1.5e3, "question" : "\"\u00e9\ud83d\ude00\n" , "answer" : "é" }"#.utf8)),
+      ]
+    })
 }
