@@ -103,7 +103,8 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "KnowledgeFile", "SkyCrypto", "Update",
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "KnowledgeFile", "SkyCrypto",
+      "Update",
       "Node", "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),

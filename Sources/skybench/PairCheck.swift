@@ -27,7 +27,8 @@ enum PairCheck {
     for isSame in [false, true] {
       let some = pairs.filter { $0.isSame == isSame }
       guard !some.isEmpty else { throw BenchError("\(file) has no pairs that are \(isSame ? "the same" : "others")") }
-      report.tables.append(table(some, isSame ? "the same question: hits" : "another question: hits, all of them false"))
+      report.tables.append(
+        table(some, isSame ? "the same question: hits" : "another question: hits, all of them false"))
       let hits = some.filter { $0.verdict != "none" }
       if isSame {
         report.metrics.append(Metric("hits on the same question", 100 * Double(hits.count) / Double(some.count), "%"))
@@ -83,12 +84,15 @@ enum PairCheck {
     for pair in pairs where !pair.isSame && pair.kind != "unit" && pair.kind != "measure" {
       groups[read(pair.questions.0).hash, default: []].insert(pair.questions.0)
     }
-    let same = Set(pairs.filter(\.isSame).flatMap { [[$0.questions.0, $0.questions.1], [$0.questions.1, $0.questions.0]] })
+    let same = Set(
+      pairs.filter(\.isSame).flatMap { [[$0.questions.0, $0.questions.1], [$0.questions.1, $0.questions.0]] })
     var found: [(String, String)] = []
     for group in groups.values where group.count > 1 {
       let questions = group.sorted()
       for (i, a) in questions.enumerated() {
-        for b in questions[(i + 1)...] where verdict(a, b) == "guarded" && !same.contains([a, b]) { found.append((a, b)) }
+        for b in questions[(i + 1)...] where verdict(a, b) == "guarded" && !same.contains([a, b]) {
+          found.append((a, b))
+        }
       }
     }
     return found.sorted { $0 < $1 }

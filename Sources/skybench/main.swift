@@ -45,7 +45,9 @@ let benchmarks = [
 
 func usage() -> Never {
   FileHandle.standardError.write(
-    Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick] [--pairs FILE]\n".utf8))
+    Data(
+      "usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick] [--pairs FILE]\n".utf8)
+  )
   exit(64)
 }
 
