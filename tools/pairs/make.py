@@ -199,13 +199,45 @@ class Words:
                 return q[:m.start()] + other + q[m.end():]
         return None
 
+    def articles(self):
+        """Nouns whose first sense is a substance, a quality, a state or the like: `the water` is not `water`."""
+        found = []
+        for word in sorted(self.net.sets):
+            first = next((s for s in self.net.sets[word] if s[0] == "n"), None)
+            # lexnames(5WN): attribute, feeling, phenomenon, process, state, substance, time
+            if first and re.fullmatch(r"[a-z]{3,}", word) and self.net.file[first] in (7, 12, 19, 22, 26, 27, 28):
+                found.append(word)
+        for word in sorted(found, key=lambda w: number("article", w))[:600]:
+            frame = chosen(["What is {}?", "How does {} change?", "Where does {} come from?", "Why is {} important?"], "article", word)
+            yield frame.format("the " + word), frame.format(word)
+
+    def invariant(self):
+        """Words that are their own plural."""
+        for word, others in self.net.irregular:
+            if [word] == others and re.fullmatch(r"[a-z]+", word):
+                yield f"Where is the {word}?", f"Where are the {word}?"
+                yield f"Why does the {word} move?", f"Why do the {word} move?"
+
+    def irregular(self):
+        """Plurals in `s` whose singular is not the word without its ending, when that is a word too."""
+        for word, others in self.net.irregular:
+            one = self.one(word) if re.fullmatch(r"[a-z]{3,}s", word) else None
+            if one and one not in others and (one in self.net.sets or one in self.list):
+                yield f"What are {word}?", f"What is {'an' if one[0] in 'aeio' else 'a'} {one}?"
+
+    @staticmethod
+    def one(word):
+        if word.endswith("ies") and len(word) >= 5:
+            return word[:-3] + "y"
+        return word[:-2] if word[-3:-1] in ("xe", "he", "se") else word[:-1]
+
     def plurals(self):
         """Plurals that WordNet knows as words of their own, with senses that the singular does not have."""
         for word in sorted(self.net.sets):
             nouns = {s for s in self.net.sets[word] if s[0] == "n"}
             if not nouns or not re.fullmatch(r"[a-z]{3,}[^siu\W\d_]s", word):
                 continue
-            one = word[:-3] + "y" if word.endswith("ies") and len(word) >= 5 else word[:-2] if word[-3:-1] in ("xe", "he", "se") else word[:-1]
+            one = self.one(word)
             if one in self.net.sets and any(s[0] == "n" for s in self.net.sets[one]) and not nouns & set(self.net.sets[one]):
                 yield f"What are {word}?", f"What is {'an' if one[0] in 'aeio' else 'a'} {one}?"
 
@@ -276,6 +308,9 @@ KINDS = [
     ("other", "question", "how/why, what/who, where/when ..."),
     ("other", "person", "I/they, my/your, he/she ..."),
     ("other", "plural", "plurals with a meaning of their own (WordNet): `What are X?`, `What is a Y?`; the frame is ours"),
+    ("other", "irregular", "irregular plurals beside what is left without the `s` (WordNet); the frame is ours"),
+    ("other", "article", "`the` put before a substance, quality, state (WordNet); the frame is ours"),
+    ("other", "invariant", "one or several of what has no plural (WordNet); the frame is ours"),
     ("other", "fow-*", "fow-cache's pairs with two answers, by its categories"),
     ("same", "typing", "case, blanks, quotes, question mark: what step 2 is for"),
     ("same", "contraction", "is not/isn't and the like: the match has rules for these"),
@@ -310,8 +345,8 @@ def make(folder):
                     yield label, kind, *made
                 elif made and made != q:
                     yield label, kind, q, made
-        elif kind == "plural":
-            for a, b in words.plurals():
+        elif kind in ("plural", "irregular", "article", "invariant"):
+            for a, b in {"plural": words.plurals, "irregular": words.irregular, "article": words.articles, "invariant": words.invariant}[kind]():
                 yield label, kind, a, b
         elif kind == "fow-*":
             for pair in sources.fow(folder):

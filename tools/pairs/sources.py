@@ -100,7 +100,10 @@ class WordNet:
     """What of WordNet is needed: for each word its sets, for each set its words, opposites and next of kin."""
 
     def __init__(self, folder):
-        self.sets, self.words, self.above, self.below, self.opposite = {}, {}, {}, {}, {}
+        self.sets, self.words, self.above, self.below, self.opposite, self.file = {}, {}, {}, {}, {}, {}
+        text = Path(f"{folder}/wordnet-base/usr/share/wordnet/noun.exc").read_text()
+        # Irregular plurals, and what they are plurals of.
+        self.irregular = [(f[0], f[1:]) for f in map(str.split, text.splitlines())]
         for kind in ("noun", "verb", "adj", "adv"):
             short = {"adj": "a", "adv": "r"}.get(kind, kind[0])
             for line in open(f"{folder}/wordnet-base/usr/share/wordnet/index.{kind}"):
@@ -115,6 +118,7 @@ class WordNet:
                 words = [re.sub(r"\(\w+\)$", "", w) for w in f[4:4 + 2 * count:2]]
                 key = short + f[0]
                 self.words[key] = words
+                self.file[key] = int(f[1])
                 at = 5 + 2 * count
                 for _ in range(int(f[4 + 2 * count])):
                     sign, other, part, ends = f[at:at + 4]
