@@ -101,11 +101,14 @@ var targets: [Target] = [
   .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto", "Update"], swiftSettings: board),
   .target(name: "Update", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
+  .target(
+    name: "KnowledgeFile", dependencies: ["CSky", "Bounded", "Knowledge", "Platform", "Wire"], swiftSettings: board),
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "SkyCrypto", "Update", "Node",
-      "Platform",
+      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "KnowledgeFile", "SkyCrypto",
+      "Update",
+      "Node", "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
@@ -172,7 +175,8 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skybench",
       dependencies: [
-        "Bounded", "Durable", "Knowledge", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node", "Platform",
+        "Bounded", "Durable", "Knowledge", "KnowledgeFile", "Lexicon", "LexiconBuilder", "Wire", "SkyCrypto", "Node",
+        "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),

@@ -5,8 +5,8 @@ import Wire
 /// common, one by one and in the same order, for one to be answered with the other's answer.
 ///
 /// What is dropped or replaced on the way to the signature is a closed list, in `Words` and here: politeness around the
-/// question, `the`, contractions, spellings, a few words that mean the same, digits and units in one form, a plural that
-/// stands for one of its kind, `X's capital`. Everything else stays: numbers, negation, names, prepositions, tenses.
+/// question, contractions, spellings, a few words that mean the same, digits and units in one form, a plural that stands
+/// for one of its kind, `X's capital`. Everything else stays: numbers, negation, names, prepositions, tenses.
 /// So what is not foreseen here is a miss, never a wrong answer.
 ///
 /// Not a parser of English: a question that is not English has its normal form as signature.
@@ -204,28 +204,60 @@ public struct Phrase: ~Copyable {
     return true
   }
 
+  /// What is said around a question, before its own first word only. In whole phrases: `can i tell who called` does not
+  /// ask who called.
   private mutating func dropPoliteness() {
     var first = 0
-    while first < tokenCount, token(first, isIn: Self.polite) { first += 1 }
+    while token(first, isIn: Self.greeting) { first += 1 }
+    first += politePhrase(first)
+    if token(first, is: "please") { first += 1 }
     if first > 0, token(first, isIn: Words.question) { for _ in 0..<first { remove(0) } }
     if tokenCount > 1, token(tokenCount - 1, is: "please") { remove(tokenCount - 1) }
   }
 
-  /// `please`, `can you tell me`, `do you know`, `i would like to know`: only before a question's own first word.
-  private static let polite = WordTable(" please can could you tell me do know i want would like to hello hi hey ")
+  private static let greeting = WordTable(" please hello hi hey ")
 
-  /// `at what time` and `what time` are `when`; `how do i` and `how can i` are `how to`.
+  /// How many words from this one on are `could you please tell me` or the like.
+  private func politePhrase(_ start: Int) -> Int {
+    var at = start
+    if token(at, is: "do"), token(at + 1, is: "you"), token(at + 2, is: "know") { return 3 }
+    if token(at, is: "i") {
+      at += 1
+      if token(at, is: "want") {
+        at += 1
+      } else if token(at, is: "would"), token(at + 1, is: "like") {
+        at += 2
+      } else {
+        return 0
+      }
+      return token(at, is: "to") && token(at + 1, is: "know") ? at + 2 - start : 0
+    }
+    if token(at, is: "can") || token(at, is: "could") || token(at, is: "would"), token(at + 1, is: "you") {
+      at += 2
+      if token(at, is: "please") { at += 1 }
+    }
+    return token(at, is: "tell") && token(at + 1, is: "me") ? at + 2 - start : 0
+  }
+
+  /// `at what time do` and `what time do` are `when do`: of what is once, `when` asks for the day. `how do i` and
+  /// `how can i` are `how to`, but not how somebody looks.
   private mutating func joinPhrases() {
-    if token(0, is: "at"), token(1, is: "what"), token(2, is: "time") { remove(0) }
-    if token(0, is: "what"), token(1, is: "time"), !token(2, is: "of") {
+    let isHabit = token(2, is: "do") || token(2, is: "does") || token(3, is: "do") || token(3, is: "does")
+    if token(0, is: "at"), token(1, is: "what"), token(2, is: "time"), isHabit { remove(0) }
+    if token(0, is: "what"), token(1, is: "time"), token(2, is: "do") || token(2, is: "does") {
       remove(0)
       replace(0, with: "when")
     }
-    if token(0, is: "how"), token(1, is: "do") || token(1, is: "can"), token(2, is: "i") || token(2, is: "we") {
+    if token(0, is: "how"), token(1, is: "do") || token(1, is: "can"), token(2, is: "i") || token(2, is: "we"),
+      !token(3, isIn: Self.state)
+    {
       remove(1)
       replace(1, with: "to")
     }
   }
+
+  private static let state = WordTable(
+    " look feel sound seem appear smell taste differ compare rank score stand fit weigh measure ")
 
   // MARK: Numbers
 
@@ -292,13 +324,23 @@ public struct Phrase: ~Copyable {
     while i + 1 < tokenCount {
       let isFree = i == 0 || token(i - 1, isIn: Words.function)
       if isFree, token(i + 1, isIn: Words.relation), !isFunctionWithoutEnding(i), shorten(i, by: "'s") {
-        let owner = tokens[i]
-        tokens[i] = tokens[i + 1]
-        tokens[i + 1] = owner
-        insert("of", at: i + 1)
+        turn(i)
       }
       i += 1
     }
+  }
+
+  /// Owner and what it has change places; a `the` before them is the owner's.
+  private mutating func turn(_ index: Int) {
+    let owner = tokens[index]
+    tokens[index] = tokens[index + 1]
+    tokens[index + 1] = owner
+    insert("of", at: index + 1)
+    guard token(index - 1, is: "the"), tokenCount > index + 2 else { return }
+    let article = tokens[index - 1]
+    tokens[index - 1] = tokens[index]
+    tokens[index] = tokens[index + 1]
+    tokens[index + 1] = article
   }
 
   private func isFunctionWithoutEnding(_ index: Int) -> Bool {
@@ -306,47 +348,56 @@ public struct Phrase: ~Copyable {
     return word.byteCount > 2 && Words.function.contains(word.extracting(0..<(word.byteCount - 2)))
   }
 
-  /// Drops `the`; a plural that stands for one of its kind becomes that one, with `a`.
+  /// Drops `the` of `the capital of`; a plural that stands for one of its kind becomes that one, with `a`.
   private mutating func reduceNouns() {
-    // Whether a plural here may be told from "one of its kind" by its ending alone.
-    var isKind = false
-    var nounStart = 0
+    // Where the verb is whose plural may be told from "one of its kind" by its ending alone.
+    var verb = -1
     var i = 0
     while i < tokenCount {
-      // The Who is not who.
-      let isBeforeName = i + 1 < tokenCount && tokens[i + 1].isName && token(i + 1, isIn: Words.function)
-      if !tokens[i].isName, token(i, is: "the"), i + 1 < tokenCount, !isBeforeName {
-        isKind = false
+      // `the water` is not `water`, `the time` is not `time`; whose king or size it is makes it the one anyway.
+      if token(i, is: "the"), token(i + 1, isIn: Words.relation), token(i + 2, is: "of") {
         remove(i)
         continue
       }
       if token(i, is: "an") { replace(i, with: "a") }
       if token(i, isIn: Words.function) {
-        isKind = token(i, isIn: Words.beforeKind)
-        if token(i, is: "are") {
-          isKind = true
-          replace(i, with: "is")
-        } else if token(i, is: "does") {
-          replace(i, with: "do")
-        } else if token(i, is: "is") {
-          isKind = false
-        }
-        nounStart = i + 1
+        verb = asksOfKind(i) ? i : -1
       } else if isNumber(i) || token(i, isIn: Words.scope) {
-        isKind = false
+        verb = -1
       } else if !tokens[i].isName {
-        // The last word of its phrase.
-        let isEnd = i + 1 == tokenCount || token(i + 1, isIn: Words.function)
-        if isKind, isEnd || i == nounStart, makeSingular(i) {
-          insert("a", at: nounStart)
+        // The subject of `do` and `can`; behind `what are`, what ends the question.
+        let isPlace = verb >= 0 && (token(verb, is: "are") ? i + 1 == tokenCount : i == verb + 1)
+        if isPlace, makeSingular(i) {
+          if token(verb, is: "are") { replace(verb, with: "is") }
+          if token(verb, is: "do") { replace(verb, with: "does") }
+          insert("a", at: verb + 1)
           i += 1
-          isKind = false
+          verb = -1
         }
-        if let other = Words.same.value(of: text(i)) { replace(i, with: other) }
+        if let other = Words.same.value(of: text(i)), !isState(i) { replace(i, with: other) }
       }
       i += 1
     }
   }
+
+  /// `is it shut` does not ask whether it is close.
+  private func isState(_ index: Int) -> Bool {
+    guard token(index, is: "shut") else { return false }
+    for i in 0..<index where token(i, isIn: Self.acting) { return false }
+    return true
+  }
+
+  private static let acting = WordTable(" do does did can could will would shall should must may to ")
+
+  /// `what are`; `do` and `can` at the beginning or behind these words: `when do buses come` or `how many eggs do birds
+  /// lay` may not be asked of one of them.
+  private func asksOfKind(_ index: Int) -> Bool {
+    if token(index, is: "are") { return index == 1 && token(0, is: "what") }
+    guard token(index, is: "do") || token(index, is: "can") else { return false }
+    return index == 0 || index == 1 && token(0, isIn: Self.ofKind)
+  }
+
+  private static let ofKind = WordTable(" what why how where ")
 
   private mutating func makeSingular(_ index: Int) -> Bool {
     let count = text(index).byteCount
@@ -358,6 +409,8 @@ public struct Phrase: ~Copyable {
     case UInt8(ascii: "s"), UInt8(ascii: "u"), UInt8(ascii: "i"): return false
     case UInt8(ascii: "e"):
       switch text(index)[count - 3] {
+      // Of a leaf or to leave, of a base or a basis.
+      case UInt8(ascii: "v"), UInt8(ascii: "s"): return false
       case UInt8(ascii: "i") where count >= 5:
         let start = UInt16(work.count)
         for at in 0..<(count - 3) {
@@ -367,7 +420,7 @@ public struct Phrase: ~Copyable {
         work.append("y")
         tokens[index].start = start
         tokens[index].count = UInt16(work.count) - start
-      case UInt8(ascii: "x"), UInt8(ascii: "h"), UInt8(ascii: "s"): tokens[index].count -= 2
+      case UInt8(ascii: "x"), UInt8(ascii: "h"): tokens[index].count -= 2
       default: tokens[index].count -= 1
       }
     default: tokens[index].count -= 1

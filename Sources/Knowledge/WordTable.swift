@@ -72,17 +72,51 @@ enum Words {
     his its our their any all some every many much more most only the a an \
 
     """)
-  /// Behind these a plural without an article stands for one of its kind.
-  static let beforeKind = WordTable(
-    " is do did can could will would of in on at to from for with by about and or than ")
   /// In capitals they are something else.
   static let abbreviated = WordTable(" us it who or me in can may as am ")
-  /// Words in `-s` that are no plural, or not that of the word without it.
+  /// Words in `-s` that are no plural, or not that of the word without it; among them all that WordNet 3.0 knows with a
+  /// meaning of their own (`greens`, `spectacles`): what they are is not what one of them is.
   static let fixed = WordTable(
     """
-     windows glasses arms goods customs means works spirits minutes news clothes waters ashes physics mathematics \
+     windows arms goods customs means works spirits minutes news clothes waters ashes physics mathematics \
     economics politics series species always perhaps besides towards does gas lens yes texas paris wales james \
-    mars games jeans pants scissors colours colors damages forces looks manners papers premises \
+    mars games jeans pants scissors colours colors damages forces looks manners papers acoustics acres adams \
+    aesthetics affairs aides aleutians alleghenies allies aloes ambages amenities amnios anagrams ancients \
+    andrews antipodes antitrades appalachians aquatics argos ascomycetes assets assizes auspices authorities \
+    balkans balusters banks baptists barrels basics basidiomycetes beads beatniks beats bellows belongings bends \
+    berbers berkshires bilges billings bitters blahs bleachers blinks bloomers blues boards bones bowels bowls \
+    boxcars boxers brakes breeches bridges briefs brits brooks buckskins burns buttocks callas canaries \
+    candlepins canticles cards cascades ceramics ceres chains chambers channels charades checkers cheviots chips \
+    circumstances clams clappers classics cleaners cleats cleavers clews clocks cobblers cocos coevals collards \
+    colossians comforts communications compliments conditions congratulations contemporaries contents contras \
+    conveniences cords corduroys corps corrections costs cotswolds crabs cracklings craps credits creeps \
+    crossroads darts davys deeds dermatoglyphics descendants deserts details devices dialectics diggings dippers \
+    discomycetes dominos doubles dozens draughts drawers dregs drippings duckpins dumas dumps dunkers dynamics \
+    edwards effects eighties elements ephesians esthetics ethics falls fatigues feelings fields fifties finances \
+    findings fixings flats flies follies followers forties fries fumes fundamentals funds funnies galatians \
+    gasteromycetes gastromycetes gates glassworks goldfields graphics gripes grits groats grounds hackles hands \
+    hanks harmonics heaps hearts heavens hebrews heights heroics highlands hindquarters hippies hipsters \
+    hollands honours hooks hoops horseshoes hostilities hours houyhnhnms humanities humans hurdles hymeneals \
+    hysterics innings instructions irons ironsides ironworks isometrics israelites jacks jackstraws jacobs \
+    jaspers jimmies jitters jodhpurs johns judas judges junkers knuckles lamentations lancers lashings laurels \
+    leaders leftovers leotards letters liabilities limbers links loads lodgings logos loins lowlands madeiras \
+    majors manes marbles marches marines marks marshals masters mates maulers mayas mechanics medlars megrims \
+    metalworks methodists metrics mills minors mnemonics monas mopes morals mores mormons myxomycetes najas \
+    names ninepins nineties nones nothings numbers nylons occasions oddments operations optics organs oscines \
+    outskirts owens pains parks parsons parts payables peanuts peoples pharmaceutics philippians philippines \
+    pickings piles platyhelminthes pliers plyers poitiers polemics polls porcupines pragmatics prelims primates \
+    privates prophets props proverbs provisions provos psalms punks pyrites pyrotechnics pythias quadratics \
+    quakers quarters queens quoits raffles rafts rastas rates rayons receipts regrets relations respects riches \
+    rings roads roberts rockers romans rooms roots rounders ruddles rudiments sales sands savings scads scopes \
+    scores scots scours scraps scrubs scruples seats sellers services sessions settlings sevens seventies shades \
+    shakers shambles shears shekels shingles shoes shorts shucks sights silks sills singles sixties skinheads \
+    skittles skivvies slacks slews smuts snips snuffers solomons soviets spareribs specs spectacles spillikins \
+    splinters spots sprinkles sprites stacks staggers stairs stalls starches statics stations statistics stays \
+    steps stocks stops strings summercaters sweats tabernacles tails takings talks tears teens tenpins teras \
+    terms thebes therapeutics things thirties threads throes tigers times tours transactions trappings trembles \
+    trimmings troglodytes troops tropics trumpets trunks turps twenties twins values vapors vapours vespers \
+    viands vibes viewers waders wages walloons watts weeds wells whiskers wings winnings words writings years \
+    chillies uglies agones cicatrices cryings cutes fortes frijoles imagines syringes uigurs yeshivahs \
 
     """)
   /// Spellings, and words that mean the same wherever they stand.
@@ -90,7 +124,7 @@ enum Words {
     """
      automobile=car automobiles=cars bike=bicycle bikes=bicycles shut=close shuts=closes film=movie films=movies \
     photo=photograph photos=photographs phone=telephone phones=telephones tv=television e-mail=email begin=start \
-    begins=starts commence=start purchase=buy large=big larger=bigger largest=biggest colour=color \
+    begins=starts commence=start purchase=buy larger=bigger largest=biggest colour=color \
     favourite=favorite centre=center theatre=theater organise=organize organisation=organization grey=gray \
     neighbour=neighbor behaviour=behavior honour=honor labour=labor licence=license defence=defense \
     catalogue=catalog programme=program aluminium=aluminum tyre=tire maximum=max minimum=min everybody=everyone \

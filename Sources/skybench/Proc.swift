@@ -21,6 +21,10 @@ enum Proc {
   static func pssKB(_ pid: pid_t) throws -> Double { try number(pid, "smaps_rollup", "Pss") }
   /// Pages without a file behind them: data, heap, stack. kB.
   static func anonymousKB(_ pid: pid_t) throws -> Double { try number(pid, "smaps_rollup", "Anonymous") }
+  /// Pages of no other process, also those of its own program that were read. kB.
+  static func privateKB(_ pid: pid_t) throws -> Double {
+    try number(pid, "smaps_rollup", "Private_Clean") + number(pid, "smaps_rollup", "Private_Dirty")
+  }
   static func residentKB(_ pid: pid_t) throws -> Double { try number(pid, "status", "VmRSS") }
   /// How often the process went to sleep of its own accord, and so woke up.
   static func sleeps(_ pid: pid_t) throws -> Double { try number(pid, "status", "voluntary_ctxt_switches") }

@@ -1,7 +1,7 @@
 import Foundation
 
-// skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick]; started by tools/bench, which builds
-// what is measured and installs the peers. docs/benchmarks.md says what each benchmark means.
+// skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick] [--pairs FILE]; started by tools/bench, which
+// builds what is measured and installs the peers. docs/benchmarks.md says what each benchmark means.
 
 struct BenchOptions {
   var isJson = false
@@ -10,6 +10,8 @@ struct BenchOptions {
   var nodes: Int?
   /// One short round, to see that it runs.
   var isQuick = false
+  /// For l0: pairs of questions (tools/knowledge) to match, instead of times.
+  var pairs: String?
 }
 
 struct Benchmark {
@@ -36,11 +38,16 @@ let benchmarks = [
   Benchmark(
     name: "encode", summary: "encoding and decoding text beside sentencepiece and tiktoken (3 min)",
     run: EncodeSpeed.run),
+  Benchmark(
+    name: "l0", summary: "look-ups in a store of 100,000 questions, beside SQLite; --pairs FILE: the match (2 min)",
+    run: KnowledgeSpeed.run),
 ]
 
 func usage() -> Never {
   FileHandle.standardError.write(
-    Data("usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick]\n".utf8))
+    Data(
+      "usage: tools/bench list | NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick] [--pairs FILE]\n".utf8)
+  )
   exit(64)
 }
 
@@ -61,6 +68,10 @@ while !words.isEmpty {
   let word = words.removeFirst()
   if word == "--json" || word == "--quick" {
     if word == "--json" { options.isJson = true } else { options.isQuick = true }
+    continue
+  }
+  if word == "--pairs", !words.isEmpty {
+    options.pairs = words.removeFirst()
     continue
   }
   guard !words.isEmpty, let value = Double(words.removeFirst()), value > 0 else { usage() }

@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import KnowledgeFile
 import Node
 import Platform
 import SkyCrypto

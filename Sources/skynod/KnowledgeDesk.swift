@@ -1,5 +1,6 @@
 import Bounded
 import Knowledge
+import KnowledgeFile
 import Node
 import Platform
 import Wire

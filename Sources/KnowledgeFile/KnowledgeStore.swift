@@ -7,13 +7,13 @@ import Wire
 /// What this node was taught, in `knowledge.store` of the state directory.
 ///
 /// Reads at most two pages for a question, writes one at a time through `PageFile`. Makes its buffers once.
-final class KnowledgeStore {
-  static let token: UInt64 = 8 << 32
+public final class KnowledgeStore {
+  public static let token: UInt64 = 8 << 32
 
-  enum Match {
+  public enum Match {
     case exact, normal, guarded
 
-    var token: StaticString {
+    public var token: StaticString {
       switch self {
       case .exact: "exact"
       case .normal: "normalised"
@@ -22,20 +22,20 @@ final class KnowledgeStore {
     }
   }
 
-  struct Counters {
-    var hits: UInt64 = 0
-    var misses: UInt64 = 0
-    var evicted: UInt64 = 0
-    var damaged: UInt64 = 0
+  public struct Counters {
+    public fileprivate(set) var hits: UInt64 = 0
+    public fileprivate(set) var misses: UInt64 = 0
+    public fileprivate(set) var evicted: UInt64 = 0
+    public fileprivate(set) var damaged: UInt64 = 0
   }
 
   /// What a write has done, once it is on the medium.
-  struct Change {
-    var replaced = false
-    var evicted = 0
+  public struct Change {
+    public fileprivate(set) var replaced = false
+    public fileprivate(set) var evicted = 0
   }
 
-  let layout: StoreLayout
+  public let layout: StoreLayout
   private let file: PageFile
   private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * Limits.knowledgePageBytes, alignment: 16)
   private let writer = PageWriter()
@@ -45,14 +45,14 @@ final class KnowledgeStore {
   private let used = UnsafeMutableBufferPointer<UInt32>.allocate(capacity: Limits.knowledgeMarks)
   private var pageBeingWritten = -1
   private var entriesBeingWritten: UInt32 = 0
-  private(set) var lastWrite: UInt64 = 0
-  private(set) var hasLastWriteFailed = false
-  private(set) var change = Change()
-  private(set) var entries: UInt32 = 0
-  private(set) var counters = Counters()
+  public private(set) var lastWrite: UInt64 = 0
+  public private(set) var hasLastWriteFailed = false
+  public private(set) var change = Change()
+  public private(set) var entries: UInt32 = 0
+  public private(set) var counters = Counters()
 
   /// Makes the file or opens what is there, which keeps its size.
-  init(directory: PathText, bytes: UInt64, loop: EventLoop) throws(ErrorCode) {
+  public init(directory: PathText, bytes: UInt64, loop: EventLoop) throws(ErrorCode) {
     guard let path = Files.join(directory, "knowledge.store") else { throw .badArgument }
     let wanted = StoreLayout(fileBytes: bytes)
     let head = wanted.head()
@@ -115,13 +115,13 @@ final class KnowledgeStore {
   }
 
   /// Lends the page; what it held before is overwritten by the next call of anything here.
-  func withPage<R>(_ page: Int, _ body: (borrowing KnowledgePage) -> R) -> R {
+  public func withPage<R>(_ page: Int, _ body: (borrowing KnowledgePage) -> R) -> R {
     load(page, 0)
     return body(view(0))
   }
 
   /// The answer to a question, if it was taught or may be given for another one: nil, too, when two differ.
-  func find<R>(_ question: RawSpan, nowS: UInt32, _ body: (borrowing KnowledgeEntry, Match) -> R) -> R? {
+  public func find<R>(_ question: RawSpan, nowS: UInt32, _ body: (borrowing KnowledgeEntry, Match) -> R) -> R? {
     asked.read(question)
     var best: (place: Int, index: Int, match: Match)?
     var isAmbiguous = false
@@ -174,7 +174,7 @@ final class KnowledgeStore {
   }
 
   /// Why this entry's answer is not given to a question.
-  func describeDifference(of question: RawSpan, from entry: borrowing KnowledgeEntry, to out: inout TextBuffer) {
+  public func describeDifference(of question: RawSpan, from entry: borrowing KnowledgeEntry, to out: inout TextBuffer) {
     asked.read(question)
     known.read(entry.question)
     asked.describe(asked.difference(from: known), from: known, to: &out)
@@ -184,7 +184,7 @@ final class KnowledgeStore {
 
   /// Begins to write; `lastWrite` rises to the number that this returns when it is done. Throws `busy` while another
   /// change is on its way, and `full` when pinned entries take the room.
-  func learn(
+  public func learn(
     _ question: RawSpan, _ answer: RawSpan, pinned: Bool, ttlS: UInt32, level: UInt8, nowS: UInt32
   ) throws(ErrorCode) -> UInt64 {
     guard pageBeingWritten < 0 else { throw .busy }
@@ -213,7 +213,7 @@ final class KnowledgeStore {
   }
 
   /// The same for a question with this normal form; throws `notFound` when there is none.
-  func forget(_ question: RawSpan, nowS: UInt32) throws(ErrorCode) -> UInt64 {
+  public func forget(_ question: RawSpan, nowS: UInt32) throws(ErrorCode) -> UInt64 {
     guard pageBeingWritten < 0 else { throw .busy }
     asked.read(question)
     let places = layout.places(asked.hash)
@@ -249,7 +249,7 @@ final class KnowledgeStore {
   }
 
   /// Takes what the thread has done.
-  func pump() {
+  public func pump() {
     guard pageBeingWritten >= 0, let isWritten = file.takeWritten() else { return }
     hasLastWriteFailed = !isWritten
     if isWritten {
@@ -260,6 +260,6 @@ final class KnowledgeStore {
     lastWrite += 1
   }
 
-  var isWriting: Bool { pageBeingWritten >= 0 }
-  var failedReads: UInt64 { file.failedReads }
+  public var isWriting: Bool { pageBeingWritten >= 0 }
+  public var failedReads: UInt64 { file.failedReads }
 }
