@@ -69,6 +69,7 @@ public final class HubCore {
   var arrivedAt: [UInt32: Instant] = [:]
   var rollouts: [String: Rollout] = [:]
   var updatesDue = Instant.never
+  var jobs = HubJobs()
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -389,6 +390,7 @@ public final class HubCore {
     scheduleSightings(now: now)
     deliveries[id] = Delivery()
     arrivedAt[id] = now
+    jobs.arrived(id)
   }
 
   private func configure(_ link: HubLink, now: Instant) {
@@ -410,8 +412,9 @@ public final class HubCore {
     if now >= keptDue { flushKept(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
     if now >= updatesDue { runUpdates(now: now) }
+    if now >= jobs.due { runJobs(now: now) }
     expireSends(now: now)
-    nextDeadline = min(min(sightingsDue, updatesDue), min(keptDue, spoolDue))
+    nextDeadline = min(min(min(sightingsDue, updatesDue), jobs.due), min(keptDue, spoolDue))
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -471,6 +474,7 @@ public final class HubCore {
     }
     try reloadDictionary(now: now)
     try reloadUpdates(now: now)
+    try reloadJobs(now: now)
     return closed
   }
 
@@ -501,6 +505,7 @@ public final class HubCore {
     flushKept(now: now)
     flushSpool(now: now)
     runUpdates(now: now)
+    runJobs(now: now)
   }
 
   func note(_ body: () throws(HubError) -> Void) {
