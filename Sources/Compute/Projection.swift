@@ -29,7 +29,7 @@ public enum Projection {
   static func forEachKept(_ seed: UInt64, _ body: (Int) -> Void) {
     var wanted = narrow
     for i in 0..<wide where wanted > 0 {
-      let draw = (random(seed, wide / 64 + i) >> 32) &* UInt64(wide - i) >> 32
+      let draw = ((random(seed, wide / 64 + i) >> 32) &* UInt64(wide - i)) >> 32
       if draw < UInt64(wanted) {
         body(i)
         wanted -= 1

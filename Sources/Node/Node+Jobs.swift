@@ -12,6 +12,7 @@ extension Node {
     let hub = jobHub
     let duty = activeDuties.contains(.compute)
     let node = nodeId
+    let hadWork = jobs.next == .arithmetic
     let (id, failure) = try session.withBody { body throws(ErrorCode) -> (UInt64, ErrorCode?) in
       let order = try JobOrder(decoding: body)
       let input = JobOrder.input(of: body)
@@ -25,6 +26,7 @@ extension Node {
       } catch { return (order.id, error) }
     }
     if let failure { refuse(job: id, failure, now: now) }
+    if !hadWork, jobs.next == .arithmetic { slicedAt = now }
     runJobs(now: now)
   }
 

@@ -237,7 +237,7 @@ public final class Node {
   var systemRetryAt = Instant(ms: 0)
   var bundleAskedAt = Instant(ms: 0)
   var nextBundleRequestAt = Instant(ms: 0)
-  /// Until when nothing of jobs is told, when arithmetic was last worked on, and when a frame was last handed on.
+  /// Until when nothing of jobs is told, when arithmetic was last worked on or began, and when a frame was last handed on.
   var jobReportAt = Instant(ms: 0)
   var slicedAt = Instant(ms: 0)
   var handedOnAt = Instant(ms: 0)
