@@ -59,7 +59,10 @@ extension HubCore {
     do throws(ErrorCode) {
       progress = try JobProgress(decoding: link.session.body)
     } catch { return close(link, error, now: now) }
-    guard var entry = jobs.entries[progress.id], entry.job.worker == id else { return }
+    guard var entry = jobs.entries[progress.id], entry.job.worker == id else {
+      // Nobody's, or another node's by now: this one need not go on.
+      return sendCancel(progress.id, to: id, now: now)
+    }
     entry.heardAt = now
     if progress.phase == .taken { entry.job.starts += 1 }
     entry.job.state = progress.phase == .running ? .running : .sent

@@ -45,6 +45,8 @@ public struct ModelDialogue {
   /// Of the text and of the answer, as the worker counts them.
   public private(set) var tokens: UInt64 = 0
   private var wantsVector = false
+  /// Hung up in the middle of an answer.
+  private var isLeft = false
 
   public init() {}
 
@@ -53,8 +55,8 @@ public struct ModelDialogue {
 
   /// Both connections are there. `isStarted` is false when the service manager still has to start the worker.
   public mutating func begin(isStarted: Bool, wantsVector: Bool = false, now: Instant) {
-    // It may still be at a step for the one who asked before.
-    let step = isPaceKnown ? silenceMs : 0
+    // It may still be at a step for the one who asked before; how long that takes nobody knows if he left early.
+    let step = isPaceKnown || isLeft ? silenceMs : 0
     self = ModelDialogue()
     phase = .greeting
     self.wantsVector = wantsVector
@@ -73,7 +75,10 @@ public struct ModelDialogue {
   private var probePauseMs: UInt64 { isPaceKnown ? Limits.modelProbeMs : Limits.modelProbeFirstMs }
 
   /// Ends it; what is known of the worker's pace stays for the next.
-  public mutating func hangUp() { phase = .idle }
+  public mutating func hangUp() {
+    if phase == .answering { isLeft = true }
+    phase = .idle
+  }
 
   public var deadline: Instant {
     switch phase {

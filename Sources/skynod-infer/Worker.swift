@@ -168,7 +168,11 @@ final class Worker {
     if flags & (SKY_READ | SKY_HANGUP) != 0 {
       // A whole buffer of requests waits until they are answered.
       client.fill()
-      if flags & SKY_HANGUP != 0 { client.isLeaving = true }
+      if flags & SKY_HANGUP != 0 {
+        client.isLeaving = true
+        // Whoever comes next need not wait until a piece cannot be written.
+        if index == active { isCancelled = true }
+      }
     }
     answerLines(index)
     afterwards(index)

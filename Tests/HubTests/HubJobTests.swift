@@ -185,6 +185,7 @@ import Wire
     try end(other, id)
     try progress(other, id, .taken)
     #expect(try job(id).state == .sent && job(id).starts == 0 && other.failure == nil)
+    #expect(other.cancels == [id] && node.cancels.isEmpty, "it need not go on with it")
     try say(node, .jobResult) { $0.append(bigEndian: UInt8(1)) }
     #expect(node.failure == .malformedFrame)
   }
