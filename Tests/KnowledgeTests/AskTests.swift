@@ -86,6 +86,7 @@ private func say(
 
   @Test func oneThatWasLeftBeforeItsPaceWasKnownMayStillBeAtAStep() {
     var dialogue = begun()
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
     dialogue.hangUp()
     dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
     #expect(dialogue.deadline == Instant(ms: 50_000 + Limits.modelSilenceMostMs))

@@ -29,7 +29,7 @@ case "seeds":
     let folder = URL(filePath: arguments[2]).appending(path: target.name)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     for seed in target.seeds() {
-      precondition(seed.bytes.count < 4_096, "\(target.name)/\(seed.name) is too long for the repository")
+      precondition(seed.bytes.count <= 4_096, "\(target.name)/\(seed.name) is too long for the repository")
       try Data(seed.bytes).write(to: folder.appending(path: "seed-" + seed.name))
     }
   }
