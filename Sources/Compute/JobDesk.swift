@@ -236,7 +236,7 @@ public final class JobDesk {
     place.elapsedMs = UInt32(clamping: now.since(place.takenAt))
     if failure == nil {
       counters.done += 1
-      counters.operations += place.operations
+      counters.operations &+= place.operations
     } else {
       counters.failed += 1
       place.byteCount = 0

@@ -27,7 +27,12 @@ struct HubJobs {
 
   mutating func arrived(_ id: UInt32) { duties[id] = nil }
 
-  func load(of id: UInt32) -> Int { entries.values.count { $0.job.worker == id } }
+  /// How many jobs each node has.
+  var loads: [UInt32: Int] {
+    entries.values.reduce(into: [:]) { loads, entry in
+      if let worker = entry.job.worker { loads[worker, default: 0] += 1 }
+    }
+  }
 }
 
 /// Gives jobs to nodes with the compute duty and keeps what comes of them.
@@ -63,6 +68,7 @@ extension HubCore {
       // Nobody's, or another node's by now: this one need not go on.
       return sendCancel(progress.id, to: id, now: now)
     }
+    let before = entry.job.state
     entry.heardAt = now
     if progress.phase == .taken { entry.job.starts += 1 }
     entry.job.state = progress.phase == .running ? .running : .sent
@@ -73,7 +79,8 @@ extension HubCore {
       sendCancel(progress.id, to: id, now: now)
       finish(progress.id, .failed, "node_restarted", now: now)
     }
-    scheduleJobs(at: now)
+    // How far it is can wait for the next look.
+    if progress.phase == .taken || entry.job.state != before { scheduleJobs(at: now) }
   }
 
   func takeJobResult(_ link: HubLink, _ id: UInt32, now: Instant) {
@@ -85,12 +92,13 @@ extension HubCore {
     } catch { return close(link, error, now: now) }
     // Of one that was given to another node meanwhile, or has ended.
     guard var entry = jobs.entries[result.id], entry.job.worker == id else { return }
-    entry.job.operations = result.operations
+    // A node's own word: bounded, so that no sum of them overflows.
+    entry.job.operations = min(result.operations, Job.operationsMaximum)
     entry.job.elapsedMs = result.elapsedMs
     jobs.entries[result.id] = entry
     guard let failure = result.failure else {
       jobs.results[result.id] = Data(body.dropFirst(JobResult.byteCount))
-      status.computeOperations += result.operations
+      status.computeOperations &+= entry.job.operations
       return finish(result.id, .done, now: now)
     }
     switch failure {
@@ -120,17 +128,19 @@ extension HubCore {
 
   // MARK: Giving
 
-  /// The node that is to have this job: the one with the fewest.
-  private func choose(for entry: HubJobs.Entry, now: Instant) -> UInt32? {
+  /// The node that is to have this job: the one with the fewest. `free`: those with the duty and a place.
+  private func choose(for entry: HubJobs.Entry, _ free: Set<UInt32>, _ loads: [UInt32: Int], now: Instant) -> UInt32? {
     func mayHave(_ id: UInt32) -> Bool {
-      if let declined = entry.declined[id] {
-        guard let until = declined, until <= now else { return false }
-      }
-      return live.link(of: id) != nil && jobs.load(of: id) < Limits.jobQueue
+      guard let declined = entry.declined[id] else { return true }
+      guard let until = declined else { return false }
+      return until <= now
     }
-    if let only = entry.job.node { return jobs.duties[only] != nil && mayHave(only) ? only : nil }
-    return jobs.duties.filter { $0.value.contains(.compute) && mayHave($0.key) }.keys
-      .min { (jobs.load(of: $0), $0) < (jobs.load(of: $1), $1) }
+    if let only = entry.job.node {
+      // One without the duty says so itself.
+      let isThere = jobs.duties[only] != nil && live.link(of: only) != nil
+      return isThere && loads[only, default: 0] < Limits.jobQueue && mayHave(only) ? only : nil
+    }
+    return free.filter(mayHave).min { (loads[$0, default: 0], $0) < (loads[$1, default: 0], $1) }
   }
 
   /// Sends it, signed for this node. Without room it is tried again.
@@ -184,7 +194,20 @@ extension HubCore {
 
   func runJobs(now: Instant) {
     jobs.due = .never
-    for number in jobs.entries.keys.sorted() { look(at: number, now: now) }
+    var loads = jobs.loads
+    var free = Set(
+      jobs.duties.filter {
+        $0.value.contains(.compute) && loads[$0.key, default: 0] < Limits.jobQueue && live.link(of: $0.key) != nil
+      }.keys)
+    for number in jobs.entries.keys.sorted() {
+      look(at: number, now: now)
+      guard let entry = jobs.entries[number], entry.job.worker == nil,
+        let id = choose(for: entry, free, loads, now: now)
+      else { continue }
+      give(number, to: id, now: now)
+      loads[id, default: 0] += 1
+      if loads[id]! >= Limits.jobQueue { free.remove(id) }
+    }
     let changed = jobs.ended + jobs.entries.values.filter { !$0.isSaved }.map(\.job)
     note { () throws(HubError) in
       try self.registry.keepJobs(changed, results: self.jobs.results)
@@ -200,8 +223,7 @@ extension HubCore {
   private func look(at number: UInt64, now: Instant) {
     guard let entry = jobs.entries[number] else { return }
     guard let worker = entry.job.worker else {
-      if entry.isCancelled { return finish(number, .cancelled, now: now) }
-      if let id = choose(for: entry, now: now) { give(number, to: id, now: now) }
+      if entry.isCancelled { finish(number, .cancelled, now: now) }
       return
     }
     let isHere = live.link(of: worker) != nil

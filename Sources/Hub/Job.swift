@@ -13,6 +13,8 @@ public struct Job: Codable, Equatable, Sendable {
   static let startsMaximum = 2
   /// Links that break each time are an end too.
   static let sendsMaximum = 16
+  /// A thousand million compute units.
+  static let operationsMaximum: UInt64 = 1_000_000_000_000_000
   /// Of the registry: the newest are kept; so many may be unfinished.
   public static let kept = 1_024
   public static let unfinishedMaximum = 256

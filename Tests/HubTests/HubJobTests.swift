@@ -190,6 +190,18 @@ import Wire
     #expect(node.failure == .malformedFrame)
   }
 
+  @Test func whatANodeClaimsOverflowsNothing() throws {
+    let node = try online(1)
+    for _ in 0..<3 {
+      let id = try submit()
+      try say(node, .jobResult) {
+        JobResult(id: id, failure: nil, operations: .max, elapsedMs: .max).append(to: &$0)
+      }
+      #expect(try job(id).state == .done && job(id).operations == Job.operationsMaximum)
+    }
+    #expect(swarm.core.status.computeOperations == 3 * Job.operationsMaximum)
+  }
+
   @Test func jobsAreBoundedInNumber() throws {
     for _ in 0..<Job.unfinishedMaximum {
       _ = try swarm.registry.submit(
