@@ -98,7 +98,9 @@ var targets: [Target] = [
   .target(name: "SkyCrypto", dependencies: ["CSky", "Bounded"], swiftSettings: board),
   .target(name: "CKernels", cSettings: kernelSettings),
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
-  .target(name: "Node", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto", "Update"], swiftSettings: board),
+  .target(name: "Compute", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
+  .target(
+    name: "Node", dependencies: ["Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Update"], swiftSettings: board),
   .target(name: "Update", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .target(
@@ -106,9 +108,8 @@ var targets: [Target] = [
   .executableTarget(
     name: "skynod",
     dependencies: [
-      "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "KnowledgeFile", "SkyCrypto",
-      "Update",
-      "Node", "Platform",
+      "CSky", "Bounded", "Compute", "Durable", "Wire", "Lexicon", "LexiconText", "Knowledge", "KnowledgeFile",
+      "SkyCrypto", "Update", "Node", "Platform",
     ],
     swiftSettings: board, linkerSettings: boardLinks),
   .executableTarget(
@@ -151,7 +152,8 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node", "Platform",
+        "CSky", "Bounded", "Compute", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node",
+        "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),
@@ -159,14 +161,15 @@ if !embedded && fuzzer == nil {
     .executableTarget(
       name: "skyhub",
       dependencies: [
-        "Hub", "Bounded", "Wire", "SkyCrypto", "Lexicon", "LexiconBuilder", "Platform", "Update",
+        "Hub", "Bounded", "Compute", "Wire", "SkyCrypto", "Lexicon", "LexiconBuilder", "Platform", "Update",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
     .testTarget(
       name: "HubTests",
       dependencies: [
-        "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto", "Node",
+        "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Compute", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto",
+        "Node",
         "Platform", "Update",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -201,6 +204,9 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "InferenceTests", dependencies: ["Bounded", "CKernels", "Inference"], swiftSettings: common),
     .testTarget(
+      name: "ComputeTests", dependencies: ["Bounded", "Compute", "SkyCrypto", "Wire"],
+      swiftSettings: common, linkerSettings: hostLinks),
+    .testTarget(
       name: "KnowledgeTests", dependencies: ["Bounded", "Knowledge", "Wire"],
       exclude: ["pairs.tsv"], swiftSettings: common),
     .testTarget(
@@ -214,7 +220,7 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "TestSupport", "Node", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", "Update",
+        "TestSupport", "Node", "Compute", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", "Update",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),
@@ -228,7 +234,8 @@ if let fuzzer {
     .executableTarget(
       name: "skyfuzz",
       dependencies: [
-        "CFuzzer", "CKernels", "Bounded", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon", "LexiconBuilder",
+        "CFuzzer", "CKernels", "Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon",
+        "LexiconBuilder",
         "Inference", "Knowledge", "TestSupport", "Update",
       ],
       path: "Tests/Fuzz/skyfuzz",

@@ -76,6 +76,10 @@ public struct HubStatus: Codable, Equatable, Sendable {
   public var dictionaryPieces: UInt64 = 0
   /// Pieces of bundles that were sent.
   public var bundlePieces: UInt64 = 0
+  /// Jobs that have ended well or badly, and the millionths of compute units of the former.
+  public var jobsDone: UInt64 = 0
+  public var jobsFailed: UInt64 = 0
+  public var computeOperations: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0
   public var bytesIn: UInt64 = 0

@@ -18,6 +18,8 @@ extension HubCore {
     case .dictionaryRequest: sendPiece(link, id, now: now)
     case .system: takeSystem(link, id, now: now)
     case .bundleRequest: sendBundlePiece(link, id, now: now)
+    case .jobProgress: takeJobProgress(link, id, now: now)
+    case .jobResult: takeJobResult(link, id, now: now)
     case .admit: admit(frame, over: link, id, now: now)
     case .attach: attach(frame, over: link, id, now: now)
     case .detach: detach(over: link, id, now: now)
@@ -44,7 +46,9 @@ extension HubCore {
 
   private func beat(_ frame: FrameHeader, on link: HubLink, _ id: UInt32, now: Instant) {
     do throws(ErrorCode) {
-      sightings.heard(id, try Heartbeat(decoding: link.session.body), at: wallSeconds)
+      let heartbeat = try Heartbeat(decoding: link.session.body)
+      sightings.heard(id, heartbeat, at: wallSeconds)
+      noteDuties(heartbeat.duties, of: id, now: now)
     } catch {
       return close(link, error, now: now)
     }

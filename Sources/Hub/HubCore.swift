@@ -62,6 +62,7 @@ public final class HubCore {
   /// For every node that is online.
   var deliveries: [UInt32: Delivery] = [:]
   var updates = UpdateDesk()
+  var jobs = HubJobs()
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -382,6 +383,7 @@ public final class HubCore {
     scheduleSightings(now: now)
     deliveries[id] = Delivery()
     updates.arrivedAt[id] = now
+    jobs.arrived(id)
   }
 
   func configure(_ link: HubLink, now: Instant) {
@@ -403,8 +405,9 @@ public final class HubCore {
     if now >= keptDue { flushKept(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
     if now >= updates.due { runUpdates(now: now) }
+    if now >= jobs.due { runJobs(now: now) }
     expireSends(now: now)
-    nextDeadline = min(min(sightingsDue, updates.due), min(keptDue, spoolDue))
+    nextDeadline = min(min(min(sightingsDue, updates.due), jobs.due), min(keptDue, spoolDue))
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -464,6 +467,7 @@ public final class HubCore {
     }
     try reloadDictionary(now: now)
     try reloadUpdates(now: now)
+    try reloadJobs(now: now)
     return closed
   }
 
@@ -483,6 +487,7 @@ public final class HubCore {
     flushKept(now: now)
     flushSpool(now: now)
     runUpdates(now: now)
+    runJobs(now: now)
   }
 
   func note(_ body: () throws(HubError) -> Void) {

@@ -36,6 +36,7 @@ public enum HubService {
     ) { UInt64(max(0, Clock.wallMs)) }
     seed.wipe()
     try core.loadUpdates()
+    try core.reloadJobs(now: Instant(ms: 0))
     let notifier = ServiceNotifier()
     let server = try HubServer(core: core, listener: listener, directory: directory, log: log, notify: notifier.tell) {
       () throws(HubError) in try HubKeys(in: directory).tlsContext(expecting: pin)

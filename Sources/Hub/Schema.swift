@@ -10,6 +10,7 @@ enum Schema {
     migrator.registerMigration("1 nodes, tokens, events, inbox, settings", migrate: first)
     migrator.registerMigration("2 spool, streams", migrate: second)
     migrator.registerMigration("3 bundles, rollouts, systems", migrate: third)
+    migrator.registerMigration("4 jobs", migrate: fourth)
     return migrator
   }
 
@@ -74,6 +75,23 @@ enum Schema {
         ) STRICT, WITHOUT ROWID;
         CREATE TABLE rollouts (board TEXT PRIMARY KEY NOT NULL, state BLOB NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE systems (node INTEGER PRIMARY KEY, at INTEGER NOT NULL, report BLOB NOT NULL) STRICT;
+        """)
+  }
+
+  /// Jobs: how each stands (JSON: read whole, changed whole), what goes in and what came of it. `cancelled_at` is the
+  /// commands' column, the others are the running hub's once a job is there.
+  private static func fourth(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE jobs (
+          id INTEGER PRIMARY KEY NOT NULL,
+          is_finished INTEGER NOT NULL DEFAULT 0,
+          cancelled_at INTEGER,
+          state BLOB NOT NULL,
+          input BLOB NOT NULL CHECK (length(input) BETWEEN 1 AND \(Limits.jobBytes)),
+          result BLOB
+        ) STRICT;
+        CREATE INDEX jobs_unfinished ON jobs (id) WHERE is_finished = 0;
         """)
   }
 

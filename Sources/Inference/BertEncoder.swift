@@ -132,12 +132,16 @@ public final class BertEncoder {
       norm: try norm(file, "layer_output_norm.weight", "layer_output_norm.bias", i, width))
   }
 
+  /// Of the last text.
+  public private(set) var tokenCount = 0
+
   /// The vector of a text; valid until the next call. Texts that are longer than the context are cut there.
   public func embed(_ text: UnsafeRawBufferPointer, isCancelled: () -> Bool = { false }) throws(InferenceError)
     -> UnsafeBufferPointer<Float>
   {
     let room = UnsafeMutableBufferPointer(start: work.tokens, count: context)
     let count = try tokenizer.encode(text, addsBegin: true, parsesSpecials: false, into: room)
+    tokenCount = count
     return try embed(tokens: UnsafeBufferPointer(start: work.tokens, count: count), isCancelled: isCancelled)
   }
 

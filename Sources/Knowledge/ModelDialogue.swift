@@ -22,6 +22,8 @@ public struct ModelDialogue {
     case probe
     /// The line holds a piece of the answer.
     case piece
+    /// The line holds the vector that was asked for.
+    case vector
     case ended
     case failed(ErrorCode)
   }
@@ -40,6 +42,11 @@ public struct ModelDialogue {
   private var longestAnswerMs: UInt64 = 0
   /// As the worker says: there was something to answer from.
   public private(set) var isGrounded = false
+  /// Of the text and of the answer, as the worker counts them.
+  public private(set) var tokens: UInt64 = 0
+  private var wantsVector = false
+  /// Hung up in the middle of an answer.
+  private var isLeft = false
 
   public init() {}
 
@@ -47,11 +54,12 @@ public struct ModelDialogue {
   public var isAsked: Bool { phase == .answering }
 
   /// Both connections are there. `isStarted` is false when the service manager still has to start the worker.
-  public mutating func begin(isStarted: Bool, now: Instant) {
-    // It may still be at a step for the one who asked before.
-    let step = isPaceKnown ? silenceMs : 0
+  public mutating func begin(isStarted: Bool, wantsVector: Bool = false, now: Instant) {
+    // It may still be at a step for the one who asked before; how long that takes nobody knows if he left early.
+    let step = isPaceKnown || isLeft ? silenceMs : 0
     self = ModelDialogue()
     phase = .greeting
+    self.wantsVector = wantsVector
     begunAt = now
     greetingMs = max(isStarted ? Limits.modelGreetingMs : Limits.modelStartMs, step)
   }
@@ -67,7 +75,10 @@ public struct ModelDialogue {
   private var probePauseMs: UInt64 { isPaceKnown ? Limits.modelProbeMs : Limits.modelProbeFirstMs }
 
   /// Ends it; what is known of the worker's pace stays for the next.
-  public mutating func hangUp() { phase = .idle }
+  public mutating func hangUp() {
+    if phase == .answering { isLeft = true }
+    phase = .idle
+  }
 
   public var deadline: Instant {
     switch phase {
@@ -113,7 +124,10 @@ public struct ModelDialogue {
       phase = .answering
       return .ask
     }
-    if Self.starts(line, "piece=") { return .piece }
+    if wantsVector, Self.starts(line, "vector=") { return .vector }
+    if !wantsVector, Self.starts(line, "piece=") { return .piece }
+    count(line, "tokens=")
+    count(line, "prompt_tokens=")
     if line.elementsEqual("grounded=true") { isGrounded = true }
     guard line.elementsEqual("OK") else { return .nothing }
     phase = .idle
@@ -126,6 +140,13 @@ public struct ModelDialogue {
   private mutating func fail(_ code: ErrorCode) -> Step {
     phase = .idle
     return .failed(code)
+  }
+
+  private mutating func count(_ line: RawSpan, _ name: StaticString) {
+    guard Self.starts(line, name) else { return }
+    // The worker is another program: what it says is bounded, not believed.
+    tokens = min(
+      1 << 20, tokens + min(1 << 20, parseDecimal(line.extracting(name.utf8CodeUnitCount..<line.byteCount)) ?? 0))
   }
 
   /// Of `ERR <number> ...`: 17 is said by a worker that answers somebody else; from 200 on it is the model's.

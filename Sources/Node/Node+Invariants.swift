@@ -1,4 +1,5 @@
 import Bounded
+import Compute
 import SkyCrypto
 import Wire
 
@@ -37,6 +38,7 @@ extension Node {
     precondition(!wanted.contains(.sampleVitals) || state == .online, "only a heartbeat needs readings")
     precondition(activeDuties.isSubset(of: settings.duties), "no duty is done against the owner's will")
     precondition(!policy.held.contains(.heartbeat), "a heartbeat is never held back")
+    precondition(jobs.isConsistent, "one job runs, a few wait, and none waits for nothing")
     relay.checkInvariants()
     inbox.checkInvariants()
     outbox.checkInvariants()

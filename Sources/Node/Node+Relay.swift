@@ -201,7 +201,8 @@ extension Node {
     case .message where frame.isDurable: forwardUp(frame, from: place, now: now)
     case .message: try takeFromLeaf(message: frame, place, now: now)
     case .receipt: try takeFromLeaf(receipt: frame, place, now: now)
-    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest: forwardUp(frame, from: place, now: now)
+    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult:
+      forwardUp(frame, from: place, now: now)
     case .pong: if frame.sequence != 0 { forwardUp(frame, from: place, now: now) }
     // A leaf may be a relay itself.
     case .admit: try passAdmit(frame, place, now: now)
@@ -279,7 +280,7 @@ extension Node {
   // MARK: The way to a leaf
 
   /// What names the hub's link at the top of the way; nil while there is none.
-  private var top: (nonce: Bytes32, hub: Bytes32)? {
+  var top: (nonce: Bytes32, hub: Bytes32)? {
     guard state == .online, let welcome = session.peerWelcome else { return nil }
     // Behind a relay the top is where that relay's challenge said.
     if welcome.hubId >= Limits.lightNodeFirst { return challenged.map { ($0.nonce, $0.hub) } }
@@ -430,6 +431,7 @@ extension Node {
     do throws(ErrorCode) {
       try relay.peers[place].session.forward(as: onward, to: &session, now: now)
       relay.counters.up += 1
+      noteHandedOn(now: now)
       return nil
     } catch {
       if error == .full { relay.counters.full += 1 } else { linkFailed(error, now: now) }
@@ -450,6 +452,7 @@ extension Node {
     do throws(ErrorCode) {
       try from.forward(as: onward, to: &peer.session, now: now)
       relay.counters.down += 1
+      noteHandedOn(now: now)
       return nil
     } catch {
       // A key past its age: `expirePeers` ends such a link.

@@ -157,7 +157,7 @@ extension Node {
   }
 
   /// Sends `scratch` when there is room for what is not urgent.
-  private func sendQuietly(_ kind: FrameKind, now: Instant) -> Bool {
+  func sendQuietly(_ kind: FrameKind, now: Instant) -> Bool {
     guard session.output.space >= Limits.linkOutputBytes / 2 else { return false }
     do throws(ErrorCode) {
       try sendScratch(FrameHeader(kind: kind, source: nodeId), now: now)

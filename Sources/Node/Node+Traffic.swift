@@ -29,8 +29,10 @@ extension Node {
     case .dictionaryPiece: try takeDictionaryPiece(now: now)
     case .bundleOffer: try takeBundleOffer(now: now)
     case .bundlePiece: try takeBundlePiece(now: now)
+    case .job: try takeJob(now: now)
+    case .jobCancel: try takeJobCancel(now: now)
     case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
-      .bundleRequest, .admit, .attach, .routeChallenge, .routeProof:
+      .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult:
       counters.ignored += 1
     }
   }

@@ -1,4 +1,5 @@
 import Bounded
+import Compute
 import Durable
 import SkyCrypto
 import Update
@@ -194,6 +195,7 @@ public final class Node {
   public let words = WordDesk()
   public let update = DictionaryUpdate()
   public let system = SystemUpdate()
+  public let jobs = JobDesk()
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
@@ -235,6 +237,10 @@ public final class Node {
   var systemRetryAt = Instant(ms: 0)
   var bundleAskedAt = Instant(ms: 0)
   var nextBundleRequestAt = Instant(ms: 0)
+  /// Until when nothing of jobs is told, when arithmetic was last worked on or began, and when a frame was last handed on.
+  var jobReportAt = Instant(ms: 0)
+  var slicedAt = Instant(ms: 0)
+  var handedOnAt = Instant(ms: 0)
   /// Behind a relay: what it last asked this node to sign.
   var challenged: RouteChallenge?
   /// The way to the hub is a new one since the last CONFIGURE.
@@ -290,6 +296,7 @@ public final class Node {
       expirePeers(now: now)
       runDictionary(now: now)
       runSystem(now: now)
+      runJobs(now: now)
     }
   }
 
@@ -314,7 +321,9 @@ public final class Node {
   public func nextNotice() -> Notice? { notices.popFirst() }
 
   /// When `handle(.tick)` is due.
-  public var nextDeadline: Instant { min(min(timers.next, systemDeadline), min(dictionaryDeadline, relayDeadline)) }
+  public var nextDeadline: Instant {
+    min(min(min(timers.next, systemDeadline), jobDeadline), min(dictionaryDeadline, relayDeadline))
+  }
 
   /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.
   public var activeDuties: Duties { settings.duties.intersection(allowedDuties).subtracting(policy.held) }

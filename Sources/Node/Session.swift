@@ -242,7 +242,7 @@ public struct Session: ~Copyable {
       return .closed(code)
     case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .stored, .wordQuery, .wordAnswer,
       .dictionaryRequest, .dictionaryPiece, .system, .bundleOffer, .bundleRequest, .bundlePiece, .admit, .admitted,
-      .routeChallenge, .routeProof, .attach, .attached, .detach:
+      .routeChallenge, .routeProof, .attach, .attached, .detach, .job, .jobProgress, .jobResult, .jobCancel:
       return .frame(frame)
     }
   }

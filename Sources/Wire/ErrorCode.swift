@@ -79,6 +79,12 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case modelHung = 93
   case modelRefused = 94
 
+  // Jobs
+  case cancelled = 95
+  case offDuty = 96
+  case overBudget = 97
+  case badNumbers = 98
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -148,6 +154,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .modelFailed: "model_failed"
     case .modelHung: "model_hung"
     case .modelRefused: "model_refused"
+    case .cancelled: "cancelled"
+    case .offDuty: "off_duty"
+    case .overBudget: "over_budget"
+    case .badNumbers: "bad_numbers"
     }
   }
 
@@ -218,6 +228,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .modelFailed: "the model's worker ended: killed, or out of memory; see journalctl -u skynod-infer"
     case .modelHung: "the model's worker does not answer; restart it with systemctl restart skynod-infer"
     case .modelRefused: "the worker has no model that fits; see skynod-infer info, and its log"
+    case .cancelled: "the job was cancelled"
+    case .offDuty: "the node computes nothing now"
+    case .overBudget: "the job needs more than its budget"
+    case .badNumbers: "the numbers give no result"
     }
   }
 

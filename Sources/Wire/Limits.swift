@@ -260,9 +260,39 @@ public enum Limits {
   public static let modelTokens = 96
   /// The request to the worker with its references; a line from it.
   public static let modelRequestBytes = 17_408
-  public static let modelLineBytes = 4_096
+  public static let modelLineBytes = 8_192
   /// What it says of itself when it is asked whether it lives.
   public static let modelSignBytes = 1_024
+
+  // MARK: Compute (docs/compute.md)
+
+  /// The longest input of a job, and the longest result: one frame each, and a message never waits for more.
+  public static let jobBytes = 8_192
+  /// The longest list that `score` takes: two numbers more go back.
+  public static let jobNumbers = jobBytes / 4 - 2
+  /// Dimensions of `compress`, before and after.
+  public static let jobWideNumbers = 1_536
+  public static let jobNarrowNumbers = 384
+  /// Jobs that a node has taken and not ended, the one being worked on among them.
+  public static let jobQueue = 3
+  /// Places for jobs, those that have ended among them: what came of the last ones is told again.
+  public static let jobPlaces = 4
+  /// Jobs that have lost their place: they are refused, not done a second time.
+  public static let jobsRemembered = 64
+  /// The longest time and the most memory that a job may be given.
+  public static let jobBudgetMs: UInt32 = 600_000
+  public static let jobBudgetBytes: UInt32 = 65_536
+  /// The most tokens of one `infer`.
+  public static let jobTokens = 512
+  /// Multiply-adds done before everybody else has a turn.
+  public static let jobSliceOperations = 4_096
+  /// Arithmetic waits until no frame was handed on for so long, but no longer than this for each slice.
+  public static let jobYieldMs: UInt64 = 5
+  public static let jobPutOffMs: UInt64 = 100
+  /// How often the hub is told how far a job is.
+  public static let jobProgressMs: UInt64 = 1_000
+  /// A job waits so long before it is tried again with a worker that was busy.
+  public static let jobModelRetryMs: UInt64 = 1_000
 
   // MARK: Operating system
 
@@ -322,6 +352,9 @@ public enum Limits {
     precondition(
       2 * (questionBytes + neighbours * (questionBytes + answerBytes)) + 512 <= modelRequestBytes,
       "the neighbours fit a request")
+    precondition(JobOrder.byteCount + jobBytes <= frameBodyBytes && JobResult.byteCount + jobBytes <= frameBodyBytes)
+    precondition(jobQueue < jobPlaces && 4 * jobWideNumbers <= jobBytes, "a result has a place beside a full queue")
+    precondition(2 * jobBytes + 256 <= modelRequestBytes, "a text fits a request, escaped")
     precondition(1 + (wordBatch + 1) * WordEntry.maximumBytes <= frameBodyBytes, "an answer fits a frame")
   }
 }

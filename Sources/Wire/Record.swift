@@ -91,6 +91,13 @@ public enum FrameKind: UInt8, Sendable {
   /// Node to hub: bytes of a bundle.
   case bundleRequest = 26
   case bundlePiece = 27
+  /// Hub to node: work to do.
+  case job = 40
+  /// Node to hub: how far it is, and what came of it.
+  case jobProgress = 41
+  case jobResult = 42
+  /// Hub to node: it is wanted no more.
+  case jobCancel = 43
   /// Relay to hub: the HELLO of a node that wants in through it.
   case admit = 30
   /// Hub to relay: the id of that node, or why not.

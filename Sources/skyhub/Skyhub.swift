@@ -25,7 +25,7 @@ struct Skyhub: ParsableCommand {
     subcommands: [
       ServeCommand.self, TokenCommand.self, NodesCommand.self, AllowCommand.self, RevokeCommand.self,
       SendCommand.self, InboxCommand.self, EventsCommand.self, StatusCommand.self, IdCommand.self,
-      LexiconCommand.self, BundleCommand.self, RolloutCommand.self,
+      LexiconCommand.self, BundleCommand.self, RolloutCommand.self, JobCommand.self,
     ])
 
   static func main() {

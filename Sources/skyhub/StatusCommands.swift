@@ -44,6 +44,7 @@ struct StatusCommand: ParsableCommand {
           : "generation \(status.dictionaryGeneration), \(status.dictionaryPieces) pieces sent, "
             + "\(status.wordsAnswered) questions answered"
       ),
+      ("jobs", "\(status.jobsDone) done, \(status.jobsFailed) not, \(JobText.units(status.computeOperations)) units"),
       ("key renewals", "\(status.rekeys)"),
       ("clones", "\(status.clones)"),
       ("bytes", "\(status.bytesIn) in, \(status.bytesOut) out"),

@@ -446,7 +446,11 @@ final class Worker {
         text.append(scaled: Int64((vector[i] * 1_000_000).rounded()), places: 6)
         client.write(text)
       }
-      client.write("\nOK\n")
+      text.removeAll()
+      text.append("\nprompt_tokens=")
+      text.append(encoder.tokenCount)
+      text.append("\nOK\n")
+      client.write(text)
       countAnswer()
     } catch {
       refuse(client, error)

@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import Compute
 import Node
 import Wire
 
@@ -31,6 +32,12 @@ extension ControlCommands {
     counter("durable_forwarded", "Durable messages that a hub took over.", node.counters.forwarded, &reply)
     counter("durable_undelivered", "Durable messages given up.", node.counters.undelivered, &reply)
     counter("durable_duplicates", "Durable messages that came again.", node.counters.duplicates, &reply)
+    counter("jobs_done", "Jobs that were done.", node.jobs.counters.done, &reply)
+    counter("jobs_failed", "Jobs that were taken and not done.", node.jobs.counters.failed, &reply)
+    counter("jobs_refused", "Jobs that were not taken.", node.jobs.counters.refused, &reply)
+    counter(
+      "compute_operations", "Millionths of compute units, of jobs that were done.", node.jobs.counters.operations,
+      &reply)
     if let rtt = node.rttMs { scaled("rtt_seconds", "Last heartbeat's round trip.", Int64(clamping: rtt), 3, &reply) }
     if let since = node.linkedSince {
       gauge("link_age_seconds", "Since the link came online.", context.now.since(since) / 1_000, &reply)

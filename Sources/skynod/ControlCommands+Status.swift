@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import Compute
 import Node
 import Platform
 import SkyCrypto
@@ -23,6 +24,11 @@ extension ControlCommands {
     duties("duties_held_back", node.policy.held, cause: node.policy.cause, &reply)
     traffic(node, &reply)
     reply.field("dictionary_generation", UInt64(node.dictionaryGeneration))
+    reply.field("jobs_active", node.jobs.active)
+    reply.field("jobs_done", node.jobs.counters.done)
+    reply.field("jobs_failed", node.jobs.counters.failed)
+    reply.field("jobs_refused", node.jobs.counters.refused)
+    reply.fieldScaled("compute_units", Int64(clamping: node.jobs.counters.operations), places: 6)
     reply.field("uptime_s", now.since(context.startedAt) / 1_000)
     board(node.vitals, &reply)
     heap(context, &reply)

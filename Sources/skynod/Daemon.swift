@@ -1,5 +1,6 @@
 import Bounded
 import CSky
+import Compute
 import KnowledgeFile
 import Node
 import Platform
@@ -32,6 +33,8 @@ final class Daemon: ControlHandler {
   private let updater: UpdaterSocket
   /// Nil unless the configuration has this node keep knowledge.
   private let knowledge: KnowledgeDesk?
+  /// Nil unless the configuration has this node compute.
+  private let modelJobs: ModelJobs?
   private(set) var heapAtReady: UInt64 = 0
   private(set) var isReady = false
   private(set) var startedAt = Clock.now
@@ -61,7 +64,12 @@ final class Daemon: ControlHandler {
     dictionary = try DictionaryFile(boardFile: configuration.dictionaryFile, stateDirectory: directory)
     dictionaryCommands = DictionaryCommands(dictionary)
     updater = UpdaterSocket(path: PathText(configuration.updateSocket.bytes)!, loop: loop)
-    knowledge = Self.makeKnowledge(configuration, directory, loop, telling)
+    // One connection to the worker for whoever needs it: it makes one text at a time.
+    let model =
+      configuration.knowledgeBytes > 0 || configuration.duties.contains(.compute)
+      ? ModelLink(path: configuration.modelSocket, loop: loop) : nil
+    knowledge = Self.makeKnowledge(configuration, directory, model, loop, telling)
+    modelJobs = configuration.duties.contains(.compute) ? model.map { ModelJobs($0) } : nil
     self.configuration.wipeTicket()
     listener = try Self.makeListener(options, configuration)
     control = ControlServer(operateGroup: Self.operateGroup(configuration))
@@ -110,12 +118,12 @@ final class Daemon: ControlHandler {
 
   /// A store that cannot be used is no reason not to run.
   private static func makeKnowledge(
-    _ configuration: Configuration, _ directory: PathText, _ loop: EventLoop, _ telling: Telling
+    _ configuration: Configuration, _ directory: PathText, _ model: ModelLink?, _ loop: EventLoop, _ telling: Telling
   ) -> KnowledgeDesk? {
-    guard configuration.knowledgeBytes > 0 else { return nil }
+    guard configuration.knowledgeBytes > 0, let model else { return nil }
     do throws(ErrorCode) {
       return try KnowledgeDesk(
-        directory: directory, bytes: configuration.knowledgeBytes, socket: configuration.modelSocket, loop: loop)
+        directory: directory, bytes: configuration.knowledgeBytes, model: model, loop: loop)
     } catch {
       telling.internalTrouble(
         "knowledge.store cannot be made or is damaged; check space, or remove it and import again"
@@ -161,6 +169,7 @@ final class Daemon: ControlHandler {
       if now >= node.nextDeadline, stall != .timers { tell(.tick, now: now) }
       if now >= link.deadline || now >= link.probeDeadline { driveLink(now: now) }
       workOnDictionary(now: now)
+      node.workOnJob(now: now)
       settle(now: now)
       ping(now: now)
     }
@@ -176,8 +185,13 @@ final class Daemon: ControlHandler {
     let own = min(min(node.nextDeadline, dictionaryDue), min(link.deadline, link.probeDeadline))
     if node.isRelayDue { return Clock.now }
     let others = min(min(rings.deadline(now: Clock.now), updater.deadline), door?.deadline ?? .never)
-    return min(min(own, telling.watchdogDeadline), min(others, knowledge?.deadline ?? .never))
+    let work = min(min(knowledge?.deadline ?? .never, modelJobsDeadline), node.sliceDeadline)
+    return min(min(own, telling.watchdogDeadline), min(others, work))
   }
+
+  private var isModelNeeded: Bool { knowledge?.needsModel ?? false }
+
+  private var modelJobsDeadline: Instant { modelJobs?.deadline(node, isModelNeeded: isModelNeeded) ?? .never }
 
   private func serve(_ event: Event, now: Instant) {
     switch event.token {
@@ -266,6 +280,7 @@ final class Daemon: ControlHandler {
     } while rings.pump(now: now)
     act(now: now)
     knowledge?.pump(now: now, nowS: wallSeconds(now: now)) { control.isHeld($0) }
+    workWithModel(now: now)
     control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
@@ -284,6 +299,18 @@ final class Daemon: ControlHandler {
     do throws(ErrorCode) { try control.watch(on: loop, firstToken: Token.firstClient) } catch {
       telling.internalTrouble("a control client cannot be watched")
     }
+  }
+
+  private func workWithModel(now: Instant) {
+    // Without somebody to talk to the worker its jobs would wait for their deadlines.
+    guard let modelJobs else {
+      while node.jobs.next == .model {
+        node.jobs.modelFailed(.noModel, now: now)
+        node.jobsMoved(now: now)
+      }
+      return
+    }
+    modelJobs.pump(node, isModelNeeded: isModelNeeded, now: now)
   }
 
   private func flushLink(now: Instant) {

@@ -18,20 +18,23 @@ final class KnowledgeDesk {
   private var failedWrite: UInt64 = 0
 
   init(
-    directory: PathText, bytes: UInt64, socket: Configuration.SocketPathText, loop: EventLoop
+    directory: PathText, bytes: UInt64, model: ModelLink, loop: EventLoop
   ) throws(ErrorCode) {
     store = try KnowledgeStore(directory: directory, bytes: bytes, loop: loop)
-    model = ModelLink(path: socket, loop: loop)
+    self.model = model
   }
 
   // MARK: Loop
 
   var deadline: Instant {
     switch desk.work {
-    case .nothing: model.deadline
+    case .nothing: desk.state == .answering ? model.deadline : .never
     case .search, .ask, .hangUp: Instant(ms: 0)
     }
   }
+
+  /// A question is at the worker, or is to be next: nobody else may have it.
+  var needsModel: Bool { desk.state == .asking || desk.state == .answering }
 
   /// Once a turn. `isHeld` says whether a client still waits for a ticket.
   func pump(now: Instant, nowS: UInt32, isHeld: (HeldReply) -> Bool) {
@@ -52,6 +55,7 @@ final class KnowledgeDesk {
       model.hangUp()
       desk.dropped()
     }
+    guard desk.state == .answering else { return }
     take(
       model.step(now: now) { piece in
         answer.removeAll()
@@ -63,7 +67,7 @@ final class KnowledgeDesk {
     switch step {
     case .ended: desk.ended(isGrounded: model.isGrounded)
     case .failed(let code): desk.failed(code)
-    case .nothing, .ask, .probe, .piece: break
+    case .nothing, .ask, .probe, .piece, .vector: break
     }
   }
 
@@ -77,7 +81,7 @@ final class KnowledgeDesk {
 
   private func askModel(now: Instant, nowS: UInt32) {
     desk.began()
-    let step = model.begin(now: now) { line in
+    let step = model.begin(for: .ask, now: now) { line in
       line.append("generate tokens=")
       line.append(UInt64(Limits.modelTokens))
       line.append(" temperature=0 ")

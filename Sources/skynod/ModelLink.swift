@@ -12,6 +12,10 @@ final class ModelLink {
   static let token: UInt64 = 9 << 32
   static let probeToken: UInt64 = 10 << 32
 
+  /// Whose text the worker has, or had last.
+  enum User { case ask, job }
+
+  private(set) var user = User.ask
   private let loop: EventLoop
   private let path: Configuration.SocketPathText
   private var dialogue = ModelDialogue()
@@ -28,10 +32,14 @@ final class ModelLink {
 
   var deadline: Instant { dialogue.deadline }
   var isGrounded: Bool { dialogue.isGrounded }
+  var tokens: UInt64 { dialogue.tokens }
 
   /// Connects; `compose` writes the request line, which goes out once the worker has greeted.
-  func begin(now: Instant, _ compose: (inout TextBuffer) -> Void) -> ModelDialogue.Step {
+  func begin(for user: User, wantsVector: Bool = false, now: Instant, _ compose: (inout TextBuffer) -> Void)
+    -> ModelDialogue.Step
+  {
     hangUp()
+    self.user = user
     request.removeAll()
     compose(&request)
     guard !request.isTruncated else { return .failed(.tooLong) }
@@ -51,7 +59,7 @@ final class ModelLink {
     // A socket that the service manager made is there before its worker.
     var (user, group, process): (UInt32, UInt32, Int32) = (0, 0, 0)
     let isStarted = sky_unix_peer(descriptors[0], &user, &group, &process) == 0 && process != 1
-    dialogue.begin(isStarted: isStarted, now: now)
+    dialogue.begin(isStarted: isStarted, wantsVector: wantsVector, now: now)
     return .nothing
   }
 
@@ -66,7 +74,7 @@ final class ModelLink {
     sentBytes = 0
   }
 
-  /// After its deadline, or when a descriptor was ready: reads what is there, gives each piece of the answer, and
+  /// After its deadline, or when a descriptor was ready: reads what is there, gives each piece of the answer or the vector, and
   /// says how it ended once it has.
   func step(now: Instant, piece: (RawSpan) -> Void) -> ModelDialogue.Step {
     guard dialogue.deadline != .never else { return .nothing }
@@ -122,8 +130,8 @@ final class ModelLink {
   ) -> ModelDialogue.Step {
     while let length = Self.lineFeed(queue.bytes) {
       var step = dialogue.take(queue.bytes.extracting(0..<length), fromProbe: index == 1, now: now)
-      if step == .piece {
-        piece(queue.bytes.extracting(6..<length))
+      if step == .piece || step == .vector {
+        piece(queue.bytes.extracting((step == .piece ? 6 : 7)..<length))
         step = .nothing
       }
       queue.consume(length + 1)

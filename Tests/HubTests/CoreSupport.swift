@@ -32,6 +32,11 @@ final class TestNode {
   /// Offers and pieces of bundles.
   var offers: [Data] = []
   var pieces: [Data] = []
+  /// Jobs that came, and the ids of those that were taken back.
+  var jobs: [Data] = []
+  var cancels: [UInt64] = []
+  /// Told with each heartbeat.
+  var duties: Duties = .heartbeat
   /// Sequences of the heartbeats that the hub answered.
   var acknowledged: [UInt64] = []
   /// False: the board is dead as far as the hub can tell.
@@ -98,7 +103,7 @@ final class TestNode {
     var queue = ByteQueue(capacity: 64)
     _ = Heartbeat(
       vitals: VitalSigns(), inboxUsed: 1, inboxCapacity: 32, outboxUsed: 0, outboxCapacity: 16,
-      dictionaryGeneration: 0, duties: .heartbeat
+      dictionaryGeneration: 0, duties: duties
     ).append(to: &queue)
     beats += 1
     try session.send(FrameHeader(kind: .heartbeat, source: id ?? 0, sequence: beats), body: queue.bytes, now: now)
@@ -135,6 +140,8 @@ final class TestNode {
       case .configure: configure = try! body.withUnsafeBytes { try Configure(decoding: $0.bytes) }
       case .bundleOffer: offers.append(body)
       case .bundlePiece: pieces.append(body)
+      case .job: jobs.append(body)
+      case .jobCancel: cancels.append(try! body.withUnsafeBytes { try JobCancel(decoding: $0.bytes).id })
       default: break
       }
     default: break

@@ -84,6 +84,29 @@ private func say(
     #expect(dialogue.deadline == Instant(ms: 54_000))
   }
 
+  @Test func oneThatWasLeftBeforeItsPaceWasKnownMayStillBeAtAStep() {
+    var dialogue = begun()
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
+    dialogue.hangUp()
+    dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
+    #expect(dialogue.deadline == Instant(ms: 50_000 + Limits.modelSilenceMostMs))
+    dialogue.hangUp()
+    dialogue.begin(isStarted: true, now: Instant(ms: 90_000))
+    #expect(dialogue.deadline == Instant(ms: 90_000 + Limits.modelGreetingMs), "nothing was left there")
+  }
+
+  @Test func aVectorIsWhatWasAskedForOrNothing() {
+    for wantsVector in [false, true] {
+      var dialogue = ModelDialogue()
+      dialogue.begin(isStarted: true, wantsVector: wantsVector, now: Instant(ms: 1_000))
+      _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_001)
+      #expect(say(&dialogue, "vector=0.5,1", at: 1_002) == (wantsVector ? .vector : .nothing))
+      #expect(say(&dialogue, "piece=x", at: 1_003) == (wantsVector ? .nothing : .piece))
+      for line in ["prompt_tokens=7", "reused_tokens=3", "tokens=5", "tokens=x"] { _ = say(&dialogue, line, at: 1_004) }
+      #expect(dialogue.tokens == 12 && say(&dialogue, "OK", at: 1_005) == .ended)
+    }
+  }
+
   @Test func whatTheWorkerRefusesHasItsName() {
     for (line, code) in [
       ("ERR 17 busy another", ErrorCode.busy), ("ERR 210 too-large the model does not fit", .modelRefused),

@@ -10,7 +10,7 @@ public final class RelayWorld {
   public static let leafId: UInt32 = 1_000_001
 
   public let node: Node
-  private let hubIdentity = Identity(seed: RelayWorld.secret(2))
+  public let hubIdentity = Identity(seed: RelayWorld.secret(2))
   private let leafIdentity = Identity(seed: RelayWorld.secret(3))
   private var hub = Session()
   private var leaf = Session()

@@ -21,7 +21,7 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in UInt8(1)...36 {
+      for kind in UInt8(1)...43 {
         guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
@@ -128,6 +128,23 @@ extension FuzzTarget {
     case .attach:
       let value = try Attach(decoding: body)
       precondition(value.append(to: &queue) && queue.bytes.elementsEqual(body))
+    case .job:
+      let value = try JobOrder(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body.extracting(0..<JobOrder.byteCount)))
+    case .jobProgress:
+      let value = try JobProgress(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body))
+    case .jobResult:
+      let value = try JobResult(decoding: body)
+      value.append(to: &queue)
+      let again = try JobResult(decoding: queue.bytes)
+      precondition(again == value)
+    case .jobCancel:
+      let value = try JobCancel(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body))
     // Words are the target `manifest`'s.
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer: break
     }
@@ -190,6 +207,12 @@ extension FuzzTarget {
         id: 1_000_001, instance: InlineArray(repeating: 1),
         proof: RouteProof(count: 3, signature: InlineArray(repeating: 4))
       ).append(to: &queue)
+    case .job:
+      JobOrder(id: 7, kind: 1, argument: 0, budgetMs: 1_000, budgetBytes: 65_536).append(to: &queue)
+      queue.append("\u{3F}\u{0}\u{0}\u{0}\u{40}\u{0}\u{0}\u{0}")
+    case .jobProgress: JobProgress(id: 7, phase: .running, permille: 250).append(to: &queue)
+    case .jobResult: JobResult(id: 7, failure: .busy).append(to: &queue)
+    case .jobCancel: JobCancel(id: 7).append(to: &queue)
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
     return queue.array
