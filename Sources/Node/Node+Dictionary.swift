@@ -88,13 +88,13 @@ extension Node {
   }
 
   func takeWordAnswer(now: Instant) throws(ErrorCode) {
-    guard let hub = session.peerWelcome?.identity else { return }
+    guard let hub = hubKey else { return }
     try session.withBody { body throws(ErrorCode) in try words.take(body, from: hub, now: now) }
     runDictionary(now: now)
   }
 
   func takeDictionaryPiece(now: Instant) throws(ErrorCode) {
-    guard let hub = session.peerWelcome?.identity else { return }
+    guard let hub = hubKey else { return }
     let present = dictionaryGeneration
     let isTaken = try session.withBody { body throws(ErrorCode) in
       try update.arrived(body, key: hub, present: present)

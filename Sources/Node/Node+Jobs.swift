@@ -9,7 +9,7 @@ extension Node {
   // MARK: From the hub
 
   func takeJob(now: Instant) throws(ErrorCode) {
-    let hub = jobHub
+    let hub = hubKey
     let duty = activeDuties.contains(.compute)
     let node = nodeId
     let hadWork = jobs.next == .arithmetic
@@ -36,9 +36,6 @@ extension Node {
     runJobs(now: now)
   }
 
-  /// The hub's key; behind a relay that of the challenge that this node has signed, which no other hub would have taken.
-  private var jobHub: Bytes32? { top?.hub }
-
   /// Without room the hub hears nothing and asks again.
   private func refuse(job id: UInt64, _ code: ErrorCode, now: Instant) {
     scratch.clear()
@@ -51,7 +48,7 @@ extension Node {
   /// When `runJobs` has something to do.
   var jobDeadline: Instant {
     var due = jobs.deadline
-    if state == .online, let hub = jobHub, jobs.isHub(hub) { due = min(due, max(jobs.reportDue, jobReportAt)) }
+    if state == .online, let hub = hubKey, jobs.isHub(hub) { due = min(due, max(jobs.reportDue, jobReportAt)) }
     return due
   }
 
@@ -59,7 +56,7 @@ extension Node {
   func runJobs(now: Instant) {
     jobs.tick(now: now)
     if jobs.next != .nothing, !activeDuties.contains(.compute) { jobs.endAll(.offDuty, now: now) }
-    guard state == .online, now >= jobReportAt, let hub = jobHub, jobs.isHub(hub) else { return }
+    guard state == .online, now >= jobReportAt, let hub = hubKey, jobs.isHub(hub) else { return }
     while let report = jobs.report(now: now) {
       scratch.clear()
       let kind: FrameKind
