@@ -74,18 +74,16 @@ extension HubCore {
   /// Writes down what nodes have told, and moves roll-outs on.
   func runUpdates(now: Instant) {
     updates.due = .never
-    note { () throws(HubError) in try self.saveSystems() }
+    note { () throws(HubError) in
+      try self.registry.keepSystems(self.updates.unsaved, at: self.wallSeconds)
+      self.updates.unsaved.removeAll(keepingCapacity: true)
+    }
     for (board, rollout) in updates.rollouts where rollout.state == .running {
       note { () throws(HubError) in try self.advance(board, now: now) }
     }
     if updates.rollouts.values.contains(where: { $0.state == .running }) || !updates.unsaved.isEmpty {
       scheduleUpdates(at: now)
     }
-  }
-
-  private func saveSystems() throws(HubError) {
-    try registry.keepSystems(updates.unsaved, at: wallSeconds)
-    updates.unsaved.removeAll(keepingCapacity: true)
   }
 
   private func advance(_ board: String, now: Instant) throws(HubError) {
@@ -124,8 +122,10 @@ extension HubCore {
   /// Reads again what is published and rolled out, and tells the nodes of the boards that it concerns. Boards of nodes
   /// that were revoked are forgotten.
   func reloadUpdates(now: Instant) throws(HubError) {
-    try saveSystems()
-    updates.systems = try registry.systems()
+    for id in try registry.revoked(among: updates.systems.keys) {
+      updates.systems[id] = nil
+      updates.unsaved[id] = nil
+    }
     let before = bundles.boards
     try bundles.reload(registry)
     for fresh in try registry.rollouts() { take(fresh, now: now) }
