@@ -295,12 +295,12 @@ public final class JobDesk {
   /// When the job that is for the model may be put to it; nil when there is none.
   public var modelDue: Instant? { next == .model ? retryAt : nil }
 
-  /// The job that is for the model: its kind, the most tokens, its text.
-  public func withModelJob(_ body: (JobKind, Int, RawSpan) -> Void) {
-    guard let running else { return }
+  /// The job that is for the model: its kind, the most tokens, its text. Nil when there is none.
+  public func withModelJob<R>(_ body: (JobKind, Int, RawSpan) -> R) -> R? {
+    guard let running, next == .model else { return nil }
     let place = places[running]
     let most = place.argument > 0 ? Int(place.argument) : Limits.modelTokens
-    withBytes(of: running) { body(place.kind, most, $0) }
+    return withBytes(of: running) { body(place.kind, most, $0) }
   }
 
   /// A piece of an answer; what does not fit is left out.

@@ -11,6 +11,7 @@ final class ModelJobs {
   private let model: ModelLink
   /// Of the job that the worker has.
   private var epoch: UInt32?
+  private var isVector = false
   private var text = TextBuffer(capacity: Limits.answerBytes)
 
   init(_ model: ModelLink) { self.model = model }
@@ -43,13 +44,10 @@ final class ModelJobs {
     take(isWhole ? step : .failed(.modelFailed), node, now: now)
   }
 
-  private var isVector = false
-
   private func begin(_ node: Node, now: Instant) {
-    epoch = node.jobs.epoch
-    node.jobs.withModelJob { kind, tokens, input in
+    let step = node.jobs.withModelJob { kind, tokens, input in
       isVector = kind == .embed
-      let step = model.begin(for: .job, wantsVector: isVector, now: now) { line in
+      return model.begin(for: .job, wantsVector: isVector, now: now) { line in
         if kind == .embed {
           line.append("embed ")
         } else {
@@ -60,13 +58,11 @@ final class ModelJobs {
         ControlText.writeQuoted(input, to: &line)
         line.append("\n")
       }
-      failure = nil
-      if case .failed(let code) = step { failure = code }
     }
-    if let failure { take(.failed(failure), node, now: now) }
+    guard let step else { return }
+    epoch = node.jobs.epoch
+    take(step, node, now: now)
   }
-
-  private var failure: ErrorCode?
 
   private static func lend(_ text: borrowing TextBuffer, _ body: (RawSpan) -> Void) { body(text.bytes) }
 
