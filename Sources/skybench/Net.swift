@@ -82,8 +82,15 @@ enum Net {
   }
 
   /// A datagram socket bound to a path, as systemd's notify socket is.
-  static func datagramSocket(at path: String) throws -> Int32 {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+  static func datagramSocket(at path: String) throws -> Int32 { try unixSocket(SOCK_DGRAM, at: path, bind) }
+
+  /// A stream to who listens at a path.
+  static func connect(to path: String) throws -> Int32 { try unixSocket(SOCK_STREAM, at: path, Glibc.connect) }
+
+  private static func unixSocket(
+    _ type: __socket_type, at path: String, _ body: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32
+  ) throws -> Int32 {
+    let descriptor = socket(AF_UNIX, Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
@@ -93,10 +100,14 @@ enum Net {
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     let status = withUnsafePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        body(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
       }
     }
-    guard status == 0 else { throw BenchError("no socket at \(path): \(String(cString: strerror(errno)))") }
+    guard status == 0 else {
+      let reason = String(cString: strerror(errno))
+      close(descriptor)
+      throw BenchError("no socket at \(path): \(reason)")
+    }
     return descriptor
   }
 }
