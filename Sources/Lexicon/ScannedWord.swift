@@ -94,7 +94,7 @@ struct ScannedWord {
 
 /// As much of Unicode as cutting text into words needs: a wrong answer costs a literal, never a byte.
 enum Unicode {
-  /// The code point of a well-formed sequence of `size` bytes.
+  /// The code point of a well-formed sequence of `size` bytes: `utf8Scalar` in line and without its checks, for every letter.
   @inline(__always) static func point(_ input: RawSpan, _ at: Int, _ size: Int) -> UInt32 {
     let first = UInt32(input.u8(at))
     switch size {

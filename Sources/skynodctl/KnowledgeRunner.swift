@@ -143,7 +143,7 @@ struct KnowledgeRunner {
         }
         line.removeAll()
       }
-      guard line.count <= Limits.taughtLineBytes else { throw Failure(.tooLong) }
+      guard line.count <= Limits.taughtLineBytes else { throw Failure(.tooLong).inLine(number + 1) }
     }
     out.write(count)
     out.write(" entries imported\n")
