@@ -92,10 +92,16 @@ make_fat() { # make_fat FILE
 }
 
 make_data() { # make_data FILE
-  truncate -s "${data_mib}M" "$1"
+  local room=$data_mib
+  [ -z "$model" ] || room=$((room + $(mib "$model") * 17 / 16))
+  truncate -s "${room}M" "$1"
   # Group descriptors for a disk of 256 GiB are reserved, so that it can grow while it is mounted.
   E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -b 4096 -i 16384 -m 0 -L skynod-data -U "$(uuid data)" -J size=4 \
     -E "hash_seed=$(uuid hash),resize=67108864,root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0" "$1"
+  [ -n "$model" ] || return 0
+  printf '%s\n' 'mkdir model' "write \"$model\" model/model.gguf" 'set_inode_field model/model.gguf mode 0100644' |
+    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH debugfs -w -f - "$1" > "$work/log" 2>&1
+  debugfs -R 'cat model/model.gguf' "$1" 2> /dev/null | cmp -s - "$model" || { cat "$work/log" >&2; die "$model did not get onto the data partition"; }
 }
 
 mib() { echo $((($(stat -c %s "$1") + 1048575) / 1048576)); }

@@ -85,7 +85,7 @@ units() { # units ROOT
   wants "$root" sockets.target systemd-networkd.socket skynod.socket skynod-update.socket
   wants "$root" sysinit.target systemd-timesyncd.service skynod-data.service
   wants "$root" timers.target skynod-errors.timer
-  wants "$root" paths.target skynod-resolv.path
+  wants "$root" paths.target skynod-resolv.path skynod-infer.path
   ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
   mkdir -p "$root/etc/systemd/system.conf.d"
   cat > "$root/etc/systemd/system.conf.d/skynod.conf" <<CONF
@@ -150,7 +150,7 @@ make_root() { # make_root ROOT: all but the kernel's modules
   chmod 700 "$root/root"
   # Nobody logs in, so nothing needs to be more than who called it.
   find "$root" -type f -perm /6000 -exec chmod a-s {} +
-  for deb in "$work"/packages/skynod_*_"$arch".deb "$work"/packages/skynod-dictionary_*_all.deb; do
+  for deb in "$work"/packages/skynod{,-infer}_*_"$arch".deb "$work"/packages/skynod-dictionary_*_all.deb; do
     dpkg-deb --extract "$deb" "$work/ours"
   done
   # Debian 12's debhelper still puts units into /lib, which is a link here.

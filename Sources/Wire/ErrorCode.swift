@@ -224,7 +224,7 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .hubFull: "the hub has no room for another node"
     case .classRefused: "the hub does not take this class of node"
     case .addressesExhausted: "the hub has no free node id left"
-    case .noModel: "no model's worker listens; start skynod-infer.socket, or see model_socket in skynod.conf(5)"
+    case .noModel: "no model's worker listens; put a model at /var/lib/skynod-infer/model.gguf, see skynod-infer(1)"
     case .modelFailed: "the model's worker ended: killed, or out of memory; see journalctl -u skynod-infer"
     case .modelHung: "the model's worker does not answer; restart it with systemctl restart skynod-infer"
     case .modelRefused: "the worker has no model that fits; see skynod-infer info, and its log"

@@ -19,7 +19,7 @@ struct Options {
   }
 
   var command = Command.generate
-  var model = sky_environment("SKYNOD_MODEL") ?? Options.constant("/usr/share/skynod/model.gguf")
+  var model = sky_environment("SKYNOD_MODEL") ?? Options.constant("/var/lib/skynod-infer/model.gguf")
   var prompt: Word?
   var system: Word?
   var reference: Word?
@@ -157,7 +157,7 @@ struct Options {
     Runs a small language model from a GGUF file on this machine's processor: continues or answers
     a text, makes the vector of one, or serves both behind a Unix socket.
 
-      --model FILE         the model, default $SKYNOD_MODEL or /usr/share/skynod/model.gguf
+      --model FILE         the model, default $SKYNOD_MODEL or /var/lib/skynod-infer/model.gguf
       --prompt TEXT        what to answer; with --raw, or without a chat template, what to continue
       --system TEXT        what the model is told to be
       --reference TEXT     the text that the answer is to be taken from

@@ -5,6 +5,7 @@
 #   says PATTERN COMMAND...         the command succeeds, and the extended regular expression is in its output
 #   mentions TEXT COMMAND...        the text is in its output, whatever becomes of it
 #   refused_with TOKEN COMMAND...   the command fails, and the text is in its output
+#   equal A B                       the two are the same text
 #   finish                  the closing line; exit status 1 when anything failed or nothing was tested
 
 passed=0
@@ -38,6 +39,8 @@ refused_with() {
   if output=$("$@" 2>&1); then echo "not refused: $output"; return 1; fi
   grep -qF -- "$token" <<<"$output" || { echo "no $token in: $output"; return 1; }
 }
+
+equal() { [ "$1" = "$2" ] || { echo "'$1' is not '$2'"; return 1; }; }
 
 finish() {
   echo "${0##*/}: $passed passed, $failed failed"
