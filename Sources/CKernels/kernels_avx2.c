@@ -10,6 +10,7 @@
 // Not the intrinsics: of these the compiler makes vector code.
 #define HALF(bits) half_by_instruction(bits)
 #define TO_HALF(f) half_of(f)
+#define HALVES
 
 // 32 products to 8 sums. Weights that are not signed are below 64, so sums of two products fit 16 bits; signed
 // ones go in as magnitude, their sign with the activation.

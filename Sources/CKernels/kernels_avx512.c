@@ -15,6 +15,8 @@
 // Not the intrinsics: of these the compiler makes vector code.
 #define HALF(bits) half_by_instruction(bits)
 #define TO_HALF(f) half_of(f)
+#define WIDE
+#define HALVES
 
 #define KERNELS_OWN_ROWS
 static void rows_q4_0(const sky_matmul *job, size_t first, size_t count);

@@ -1,7 +1,7 @@
 // What every set of kernels has: written once in plain C, compiled for each instruction set, which makes
-// vector code of the loops. Included by kernels_*.c, which define KERNELS_NAME, HALF and `block_sums`.
+// vector code of the loops. Included by kernels_*.c, which define:
 //
-//   HALF(bits)                      half precision to float
+//   HALF(bits), TO_HALF(f)          half precision to float and back
 //   block_sums(q, a, is_signed, s)  s[0..3]: sums of products of the first halves of four blocks, s[4..7]: of
 //                                   the second halves
 
@@ -234,7 +234,6 @@ static void quantise(const float *x, size_t n, sky_q8 *out) {
       float d = most / 127, inverse = most > 0 ? 127 / most : 0;
       int low = 0, high = 0;
       for (int i = 0; i < 16; i++) {
-
         int q = (int)rintf(from[i] * inverse);
         o->q[16 * b + i] = (int8_t)q;
         low += q;
@@ -270,43 +269,7 @@ static inline float quick_exp(float x) {
   return p * power;
 }
 
-static void attend(const sky_attention *job) {
-  float most = -INFINITY;
-  for (size_t p = 0; p < job->count; p++) {
-    const uint16_t *key = job->keys + p * job->size;
-    float sum = 0;
-    for (size_t i = 0; i < job->size; i++) sum += job->query[i] * HALF(key[i]);
-    sum *= job->scale;
-    job->scores[p] = sum;
-    if (sum > most) most = sum;
-  }
-  float total = 0;
-  for (size_t p = 0; p < job->count; p++) {
-    float weight = quick_exp(job->scores[p] - most);
-    job->scores[p] = weight;
-    total += weight;
-  }
-  float inverse = 1 / total;
-  // 32 numbers at a time stay in registers over all positions.
-  size_t at = 0;
-  for (; at + 32 <= job->size; at += 32) {
-    float sums[32] = {0};
-    for (size_t p = 0; p < job->count; p++) {
-      const uint16_t *value = job->values + p * job->size + at;
-      float weight = job->scores[p];
-      for (int i = 0; i < 32; i++) sums[i] += weight * HALF(value[i]);
-    }
-    for (int i = 0; i < 32; i++) job->out[at + i] = sums[i] * inverse;
-  }
-  for (; at + 8 <= job->size; at += 8) {
-    float sums[8] = {0};
-    for (size_t p = 0; p < job->count; p++) {
-      const uint16_t *value = job->values + p * job->size + at;
-      for (int i = 0; i < 8; i++) sums[i] += job->scores[p] * HALF(value[i]);
-    }
-    for (int i = 0; i < 8; i++) job->out[at + i] = sums[i] * inverse;
-  }
-}
+#include "attention.h"
 
 static void store_half(const float *x, size_t n, uint16_t *out) {
   for (size_t i = 0; i < n; i++) out[i] = TO_HALF(x[i]);
@@ -377,6 +340,6 @@ static void matmul(const sky_matmul *job, size_t first, size_t count) {
 #define KERNELS(NAME)                                                                          \
   {                                                                                            \
     .name = NAME, .matmul = matmul, .quantise = quantise, .attend = attend, .store_half = store_half, \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .silu_multiply = silu_multiply,            \
+    .store_key = store_key, .rms_norm = rms_norm, .layer_norm = layer_norm, .silu_multiply = silu_multiply,            \
     .gelu_multiply = gelu_multiply, .gelu_erf = gelu_erf, .add = add, .scale = scale           \
   }

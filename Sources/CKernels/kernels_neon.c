@@ -14,6 +14,7 @@
 #ifdef __aarch64__
 #define HALF(bits) half_by_instruction(bits)
 #define TO_HALF(f) half_of(f)
+#define HALVES
 #else
 #define HALF(bits) half_to_float(bits)
 #define TO_HALF(f) float_to_half(f)

@@ -50,7 +50,7 @@ public final class BertEncoder {
     let attended: UnsafeMutablePointer<Float>
     let wide: UnsafeMutablePointer<Float>
     let scores: UnsafeMutablePointer<Float>
-    /// Half precision: heads, then positions, then numbers.
+    /// Half precision, by heads, as `sky_attention` wants them.
     let keys: UnsafeMutablePointer<UInt16>
     let values: UnsafeMutablePointer<UInt16>
     let quantised: UnsafeMutablePointer<sky_q8>
@@ -97,11 +97,12 @@ public final class BertEncoder {
       if !arena.isCounting { (layers + i).initialize(to: layer) }
     }
     let groups = (max(width, wide) + 127) / 128
+    let room = WorkPool.Attention.room(context)
     work = Work(
       x: try arena.take(context * width), query: try arena.take(context * width), key: try arena.take(context * width),
       value: try arena.take(context * width), attended: try arena.take(context * width),
-      wide: try arena.take(context * wide), scores: try arena.take(heads * context),
-      keys: try arena.take(context * width), values: try arena.take(context * width),
+      wide: try arena.take(context * wide), scores: try arena.take(WorkPool.Attention.scores(heads, context)),
+      keys: try arena.take(room * width), values: try arena.take(room * width),
       quantised: try arena.take(context * groups), groups: groups, tokens: try arena.take(context),
       result: try arena.take(width))
   }
@@ -173,19 +174,20 @@ public final class BertEncoder {
   private func run(_ layer: Layer, _ count: Int) {
     let kernels = pool.kernels.pointee
     let size = embedding / heads
+    let room = WorkPool.Attention.room(context)
     prepare(work.x, embedding, count)
     multiply(layer.query, layer.key, layer.value, work.x, count)
     for i in 0..<count {
       for h in 0..<heads {
         let from = i * embedding + h * size
-        let to = (h * context + i) * size
-        kernels.store_half(work.key + from, size, work.keys + to)
-        kernels.store_half(work.value + from, size, work.values + to)
+        let to = h * room * size
+        kernels.store_key(work.key + from, size, work.keys + to, i)
+        kernels.store_half(work.value + from, size, work.values + to + i * size)
       }
     }
     var attention = WorkPool.Attention(
       query: work.query, keys: work.keys, values: work.values, out: work.attended, scores: work.scores, heads: heads,
-      keyHeads: heads, headSize: size, context: context, tokens: count, position: 0, window: count, looksAhead: true,
+      keyHeads: heads, headSize: size, room: room, tokens: count, position: 0, window: count, looksAhead: true,
       scale: 1 / Float(size).squareRoot(), kernels: pool.kernels)
     pool.run(&attention)
     prepare(work.attended, embedding, count)

@@ -68,7 +68,8 @@ extension Decoder {
     }
     var attention = WorkPool.Attention(
       query: work.query, keys: layer.keys, values: layer.values, out: work.attended, scores: work.scores,
-      heads: shape.heads, keyHeads: shape.keyHeads, headSize: shape.headSize, context: context, tokens: count,
+      heads: shape.heads, keyHeads: shape.keyHeads, headSize: shape.headSize, room: WorkPool.Attention.room(context),
+      tokens: count,
       position: position, window: isLocal ? shape.window : Int(Int32.max), looksAhead: false,
       scale: 1 / Float(shape.headSize).squareRoot(), kernels: pool.kernels)
     pool.run(&attention)
@@ -109,9 +110,9 @@ extension Decoder {
     let size = configuration.headSize
     for h in 0..<configuration.keyHeads {
       let from = token * configuration.keyWidth + h * size
-      let to = (h * context + position + token) * size
-      pool.kernels.pointee.store_half(work.key + from, size, layer.keys + to)
-      pool.kernels.pointee.store_half(work.value + from, size, layer.values + to)
+      let to = h * WorkPool.Attention.room(context) * size
+      pool.kernels.pointee.store_key(work.key + from, size, layer.keys + to, position + token)
+      pool.kernels.pointee.store_half(work.value + from, size, layer.values + to + (position + token) * size)
     }
   }
 

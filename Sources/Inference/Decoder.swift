@@ -86,7 +86,8 @@ public final class Decoder {
       query: try arena.take(batch * shape.queryWidth), key: try arena.take(batch * shape.keyWidth),
       value: try arena.take(batch * shape.keyWidth), attended: try arena.take(batch * shape.queryWidth),
       gate: try arena.take(batch * shape.feedForward), up: try arena.take(batch * shape.feedForward),
-      scores: try arena.take(shape.heads * self.context), logits: try arena.take(shape.vocabulary),
+      scores: try arena.take(WorkPool.Attention.scores(shape.heads, self.context)),
+      logits: try arena.take(shape.vocabulary),
       quantised: try arena.take(batch * groups), groups: groups, angles: try arena.take(2 * batch * shape.headSize))
   }
 
@@ -95,6 +96,7 @@ public final class Decoder {
   ) throws(InferenceError) -> Layer {
     let isGemma = shape.architecture == .gemma3
     let width = shape.embedding
+    let room = WorkPool.Attention.room(context)
     guard file.tensor("attn_q.bias", layer: i) == nil, file.tensor("attn_output.bias", layer: i) == nil else {
       throw .unsupportedFeature
     }
@@ -114,7 +116,7 @@ public final class Decoder {
       up: try file.matrix("ffn_up.weight", layer: i, columns: width, rows: shape.feedForward),
       down: try file.matrix("ffn_down.weight", layer: i, columns: shape.feedForward, rows: width),
       afterFeedForward: try own("post_ffw_norm.weight", width),
-      keys: try arena.take(shape.keyWidth * context), values: try arena.take(shape.keyWidth * context))
+      keys: try arena.take(shape.keyWidth * room), values: try arena.take(shape.keyWidth * room))
   }
 
   /// Forgets what is behind the first `count` tokens.

@@ -68,7 +68,8 @@ public final class WorkPool {
     var heads: Int
     var keyHeads: Int
     var headSize: Int
-    var context: Int
+    /// For how many positions there is room, `Attention.room`.
+    var room: Int
     var tokens: Int
     /// Position of the first token.
     var position: Int
@@ -79,27 +80,58 @@ public final class WorkPool {
     var scale: Float
     var kernels: UnsafePointer<sky_kernels>
 
-    func attend(_ head: Int) {
-      let group = head / (heads / keyHeads)
-      for token in 0..<tokens {
-        let end = looksAhead ? position + tokens : position + token + 1
-        let start = looksAhead ? 0 : max(0, end - window)
-        let place = (group * context + start) * headSize
-        let vector = (token * heads + head) * headSize
-        var job = sky_attention(
-          query: query + vector, keys: keys + place, values: values + place, count: end - start, size: headSize,
-          scale: scale, scores: scores + head * context, out: out + vector)
-        kernels.pointee.attend(&job)
+    /// How many heads of a single token are worked on at once: of those with the same key, but so that two threads have
+    /// something to do.
+    private var headsAtOnce: Int {
+      let sharing = heads / keyHeads
+      return min(Self.most, keyHeads > 1 ? sharing : (sharing + 1) / 2)
+    }
+    /// Queries at once, at most.
+    static var most: Int { 4 }
+    /// Keys lie in blocks of 16 positions.
+    static func room(_ context: Int) -> Int { (context + 15) / 16 * 16 }
+    /// Numbers that `scores` has to have room for.
+    static func scores(_ heads: Int, _ context: Int) -> Int { heads * most * room(context) }
+
+    var pieces: Int {
+      guard tokens == 1 else { return heads }
+      let sharing = heads / keyHeads
+      return keyHeads * ((sharing + headsAtOnce - 1) / headsAtOnce)
+    }
+
+    /// One of the pieces: a head with all tokens, or some heads of the only token.
+    func attend(_ piece: Int) {
+      if tokens > 1 {
+        for token in stride(from: 0, to: tokens, by: Self.most) {
+          attend(head: piece, token: token, count: min(Self.most, tokens - token), stride: heads * headSize)
+        }
+      } else {
+        let sharing = heads / keyHeads
+        let parts = (sharing + headsAtOnce - 1) / headsAtOnce
+        let first = piece % parts * headsAtOnce
+        attend(
+          head: piece / parts * sharing + first, token: 0, count: min(headsAtOnce, sharing - first), stride: headSize)
       }
+    }
+
+    private func attend(head: Int, token: Int, count: Int, stride: Int) {
+      let group = head / (heads / keyHeads) * room * headSize
+      let vector = (token * heads + head) * headSize
+      var job = sky_attention(
+        queries: query + vector, stride: stride, count: count, keys: keys + group, values: values + group,
+        end: looksAhead ? tokens : position + token + 1, step: looksAhead || tokens == 1 ? 0 : 1,
+        window: looksAhead ? tokens : window, size: headSize, scale: scale,
+        scores: scores + head * Self.most * room, out: out + vector)
+      kernels.pointee.attend(&job)
     }
   }
 
   func run(_ attention: inout Attention) {
-    let heads = attention.heads
+    let pieces = UInt32(attention.pieces)
     withUnsafeMutablePointer(to: &attention) {
       sky_pool_run(
-        pool, UInt32(heads),
-        { context, head in context!.assumingMemoryBound(to: Attention.self).pointee.attend(Int(head)) }, $0)
+        pool, pieces,
+        { context, piece in context!.assumingMemoryBound(to: Attention.self).pointee.attend(Int(piece)) }, $0)
     }
   }
 }

@@ -214,6 +214,70 @@ private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
     }
   }
 
+  /// Every number of queries, sizes of heads with and without a rest, positions that end within a block of 16, windows
+  /// that begin within one, tokens that see one position more each. What lies behind the last position is not a number.
+  @Test func attentionIsThatOfItsFormula() {
+    var numbers = Numbers(state: 17)
+    for (size, positions, window) in [
+      (64, 50, 1000), (32, 16, 16), (40, 33, 7), (8, 1, 1), (80, 100, 30), (256, 20, 64),
+    ] {
+      let room = (positions + 18) / 16 * 16
+      for (count, step) in [(1, 0), (2, 1), (3, 0), (3, 1), (4, 0), (4, 1)] where (count - 1) * step < positions {
+        let end = positions - (count - 1) * step
+        let queries = numbers.floats(count * size, 2)
+        let stored = numbers.floats(positions * size, 1)
+        let given = numbers.floats(positions * size, 1)
+        for set in kernelSets() {
+          var keys = [UInt16](repeating: 0x7E00, count: room * size)
+          var values = [UInt16](repeating: 0x7E00, count: room * size)
+          for p in 0..<positions {
+            Array(stored[(p * size)..<((p + 1) * size)]).withUnsafeBufferPointer { key in
+              keys.withUnsafeMutableBufferPointer {
+                set.kernels.store_key(key.baseAddress!, size, $0.baseAddress!, p)
+              }
+            }
+            Array(given[(p * size)..<((p + 1) * size)]).withUnsafeBufferPointer { value in
+              values.withUnsafeMutableBufferPointer {
+                set.kernels.store_half(value.baseAddress!, size, $0.baseAddress! + p * size)
+              }
+            }
+          }
+          var scores = [Float](repeating: .nan, count: 4 * room)
+          var out = [Float](repeating: .nan, count: count * size)
+          queries.withUnsafeBufferPointer { queries in
+            scores.withUnsafeMutableBufferPointer { scores in
+              out.withUnsafeMutableBufferPointer { out in
+                var job = sky_attention(
+                  queries: queries.baseAddress, stride: size, count: count, keys: keys, values: values, end: end,
+                  step: step, window: window, size: size, scale: 0.25, scores: scores.baseAddress, out: out.baseAddress)
+                set.kernels.attend(&job)
+              }
+            }
+          }
+          for k in 0..<count {
+            let last = end + k * step
+            let seen = max(0, last - window)..<last
+            let weights = seen.map { p in
+              exponential(
+                (0..<size).reduce(0.0) {
+                  $0 + Double(queries[k * size + $1])
+                    * Double(Dequantise.half(keys[p / 16 * 16 * size + 16 * $1 + p % 16]))
+                } * 0.25)
+            }
+            let total = weights.reduce(0, +)
+            for i in 0..<size {
+              let want = zip(seen, weights).reduce(0.0) { $0 + $1.1 * Double(Dequantise.half(values[$1.0 * size + i])) }
+              let error = (Double(out[k * size + i]) - want / total).magnitude
+              if !(error < 2e-5) {
+                Issue.record("\(set.name) \(size) \(positions) \(count) \(step): number \(i) off by \(error)")
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
   @Test func everyPieceOfWorkIsDoneOnce() {
     for threads in 1...4 {
       let pool = sky_pool_start(UInt32(threads))!

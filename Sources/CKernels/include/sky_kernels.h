@@ -44,15 +44,20 @@ typedef struct {
   size_t out_stride;         ///< floats from one token's results to the next one's
 } sky_matmul;
 
-/// One head's attention: softmax(scale * q·K) V over `count` positions.
+/// Attention of up to four queries that look at the same keys: for each softmax(scale * q·K) V. They are heads that share
+/// a key, or tokens that follow each other.
 typedef struct {
-  const float *query;
-  const uint16_t *keys;    ///< half precision, one position after the other
-  const uint16_t *values;
-  size_t count;
-  size_t size;             ///< of the head, a multiple of 8
+  const float *queries;
+  size_t stride;           ///< floats from one query to the next, and from one result to the next
+  size_t count;            ///< of queries, 1 to 4
+  const uint16_t *keys;    ///< half precision: blocks of 16 positions, in each `size` times the numbers of 16 positions
+  const uint16_t *values;  ///< half precision, one position after the other
+  size_t end;              ///< how many positions the first query sees
+  size_t step;             ///< how many more each further one sees, 0 or 1
+  size_t window;           ///< of those only so many of the last
+  size_t size;             ///< of a head, a multiple of 8
   float scale;
-  float *scores;           ///< room for `count`
+  float *scores;           ///< room for `count` times the positions, rounded up to 16
   float *out;
 } sky_attention;
 
@@ -64,6 +69,8 @@ typedef struct {
   void (*quantise)(const float *x, size_t n, sky_q8 *out);
   void (*attend)(const sky_attention *job);
   void (*store_half)(const float *x, size_t n, uint16_t *out);
+  /// A position's key of `n` numbers into the blocks of `sky_attention`.
+  void (*store_key)(const float *x, size_t n, uint16_t *keys, size_t position);
   /// x / sqrt(mean(x²) + epsilon) * weight
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
   /// (x - mean) / sqrt(variance + epsilon) * weight + bias, in place
