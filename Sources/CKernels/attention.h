@@ -3,25 +3,8 @@
 // Keys lie in blocks of 16 positions, number by number, so that the scores of 16 positions come out as one vector and
 // nothing has to be added across its lanes. Up to four queries that see the same keys are worked on at once: each key and
 // value is then turned into floats once for all of them.
-//
-//   WIDE     defined where a vector register holds 16 floats
-//   HALVES   defined where the compiler knows how to turn a vector of halves into floats
 
 typedef float lanes16 __attribute__((ext_vector_type(16), aligned(4)));
-
-// By pointer: how a vector is returned depends on the instruction set.
-static inline void halves16(const uint16_t *p, lanes16 *out) {
-#ifdef HALVES
-  typedef _Float16 half16 __attribute__((ext_vector_type(16)));
-  half16 h;
-  memcpy(&h, p, sizeof h);
-  *out = __builtin_convertvector(h, lanes16);
-#else
-  float f[16];
-  for (int i = 0; i < 16; i++) f[i] = HALF(p[i]);
-  memcpy(out, f, sizeof f);
-#endif
-}
 
 static inline size_t window_start(const sky_attention *job, size_t end) {
   return end > job->window ? end - job->window : 0;
@@ -41,7 +24,7 @@ static inline __attribute__((always_inline)) void score(const sky_attention *job
     for (size_t i = 0; i < job->size; i += (size_t)parts) {
       for (int part = 0; part < parts; part++) {
         lanes16 key;
-        halves16(keys + 16 * (i + (size_t)part), &key);
+        halves16(keys + 16 * (i + (size_t)part), (float *)&key);
         for (int k = 0; k < n; k++) sums[k][part] += job->queries[(size_t)k * job->stride + i + (size_t)part] * key;
       }
     }
@@ -72,7 +55,7 @@ static inline __attribute__((always_inline)) void mix(
   for (size_t p = begin; p < end; p++) {
     for (int v = 0; v < vectors; v++) {
       lanes16 value;
-      halves16(job->values + p * job->size + at + 16 * (size_t)v, &value);
+      halves16(job->values + p * job->size + at + 16 * (size_t)v, (float *)&value);
       for (int k = 0; k < n; k++) sums[k][v] += job->scores[(size_t)k * row + p] * value;
     }
   }

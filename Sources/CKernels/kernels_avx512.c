@@ -16,16 +16,15 @@
 #define HALF(bits) half_by_instruction(bits)
 #define TO_HALF(f) half_of(f)
 #define WIDE
-#define HALVES
 
-#define KERNELS_OWN_ROWS
-static void rows_q4_0(const sky_matmul *job, size_t first, size_t count);
-static void rows_q4_1(const sky_matmul *job, size_t first, size_t count);
-static void rows_q5_0(const sky_matmul *job, size_t first, size_t count);
-static void rows_q8_0(const sky_matmul *job, size_t first, size_t count);
-static void rows_q4_k(const sky_matmul *job, size_t first, size_t count);
-static void rows_q6_k(const sky_matmul *job, size_t first, size_t count);
+static inline void halves16(const uint16_t *p, float *out) {
+  _mm512_storeu_ps(out, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)));
+}
+
 #include "kernels_common.h"
+#include "kernels_rows.h"
+
+#define MANY 8
 
 /// 128 weights as unsigned numbers; for each block its scale and its minimum, one after the other.
 typedef struct {
@@ -51,11 +50,6 @@ static inline __m256 scales(const uint8_t *const p[4], float multiple) {
   __m256 d = _mm256_cvtph_ps(_mm_set_epi64x((long long)both[1], (long long)both[0]));
   return _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
 }
-// Behind the row's last block the same again: its activations are zero.
-static inline void places(const uint8_t *first, size_t left, size_t size, const uint8_t *p[4]) {
-  for (size_t b = 0; b < 4; b++) p[b] = first + (b < left ? b : left - 1) * size;
-}
-
 static inline group4 load_q4_0(const uint8_t *first, size_t left) {
   const uint8_t *p[4];
   group4 g;
@@ -123,6 +117,45 @@ static inline group4 load_q4_k(const uint8_t *p, size_t half) {
   return g;
 }
 
+// One number for each block from eight: spreads every other one over four lanes.
+static inline __m512 spread(__m256 v) {
+  const __m512i index = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
+  return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(v));
+}
+/// What is added up along a row: products, and in every other lane minima.
+typedef struct {
+  __m512 products;
+  __m256 minima;
+} row_sums;
+static inline row_sums no_sums(void) { return (row_sums){_mm512_setzero_ps(), _mm256_setzero_ps()}; }
+static inline float finish(const row_sums *sums) {
+  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(sums->products), _mm512_extractf32x8_ps(sums->products, 1));
+  half = _mm256_add_ps(half, _mm256_blend_ps(_mm256_setzero_ps(), sums->minima, 0xAA));
+  __m128 v = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+  return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+}
+
+static inline void step(const group4 *w, const sky_q8 *x, row_sums *sums) {
+  __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->low, _mm512_loadu_si512(x->q));
+  s = _mm512_dpbusd_epi32(s, w->high, _mm512_loadu_si512(x->q + 64));
+  __m256 both = _mm256_mul_ps(w->dm, _mm256_loadu_ps(x->ds));
+  sums->products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), sums->products);
+  sums->minima = _mm256_add_ps(sums->minima, both);
+}
+ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step)
+ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)
+
+/// Half blocks have scales of their own here: those of the first halves and of the second ones, each in the even lanes of a
+/// block's pair.
+typedef struct {
+  __m512i low, high;
+  __m256 first, second;
+} group6;
+
 static inline __m512i q6_half(__m512i low, __m128i high) {
   // Blocks 0 and 1 are the lower nibbles, 2 and 3 the upper ones; two bits more for each block.
   const long long four4 = 0x0004000400040004, two4 = 0x0002000200020002, six4 = 0x0006000600060006;
@@ -134,99 +167,32 @@ static inline __m512i q6_half(__m512i low, __m128i high) {
   return _mm512_or_si512(nibble, bits);
 }
 
-// One number for each block from eight: spreads every other one over four lanes.
-static inline __m512 spread(__m256 v) {
-  const __m512i index = _mm512_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6);
-  return _mm512_permutexvar_ps(index, _mm512_castps256_ps512(v));
-}
-/// The sum of `acc`, and of every other lane of `minima`.
-static inline float finish(__m512 acc, __m256 minima) {
-  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(acc), _mm512_extractf32x8_ps(acc, 1));
-  half = _mm256_add_ps(half, _mm256_blend_ps(_mm256_setzero_ps(), minima, 0xAA));
-  __m128 v = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-  v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-  return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 1)));
+static inline group6 load_q6_k(const uint8_t *p, size_t half) {
+  group6 g;
+  float d[8];
+  scales_q6_k(p, (int)half, d);
+  g.first = _mm256_setr_ps(d[0], 0, d[1], 0, d[2], 0, d[3], 0);
+  g.second = _mm256_setr_ps(d[4], 0, d[5], 0, d[6], 0, d[7], 0);
+  __m512i v = _mm512_loadu_si512(p + 64 * half);
+  __m256i high = _mm256_loadu_si256((const __m256i *)(p + 128 + 32 * half));
+  g.low = q6_half(_mm512_shuffle_i64x2(v, v, 0x88), _mm256_castsi256_si128(high));
+  g.high = q6_half(_mm512_shuffle_i64x2(v, v, 0xDD), _mm256_extracti128_si256(high, 1));
+  return g;
 }
 
-/// One group for each of some tokens.
-#define STEP(TOKENS, LOADED)                                                                       \
-  {                                                                                                \
-    group4 w = LOADED;                                                                             \
-    for (int k = 0; k < TOKENS; k++) {                                                             \
-      const sky_q8 *x = (const sky_q8 *)(a + (size_t)k * job->activation_stride) + g;              \
-      __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.low, _mm512_loadu_si512(x->q));    \
-      s = _mm512_dpbusd_epi32(s, w.high, _mm512_loadu_si512(x->q + 64));                           \
-      __m256 both = _mm256_mul_ps(w.dm, _mm256_loadu_ps(x->ds));                                   \
-      acc[k] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), acc[k]);                       \
-      minima[k] = _mm256_add_ps(minima[k], both);                                                  \
-    }                                                                                              \
-  }
-#define GROUPS_OF_BLOCKS(TOKENS, TYPE, SIZE)                                                       \
-  for (; g < groups; g++) STEP(TOKENS, load_##TYPE(row + g * (4 * SIZE), 4))                       \
-  if (rest) STEP(TOKENS, load_##TYPE(row + g * (4 * SIZE), rest))
-#define GROUPS_OF_SUPERBLOCKS(TOKENS, TYPE, SIZE)                                                  \
-  for (; g < groups; g++) STEP(TOKENS, load_##TYPE(row + g / 2 * SIZE, g & 1))
-#define TOKENS_OF_ROW(TOKENS, GROUPS_OF, TYPE, SIZE)                                               \
-  for (; t + TOKENS <= job->tokens; t += TOKENS) {                                                 \
-    const uint8_t *a = (const uint8_t *)job->activations + t * job->activation_stride;             \
-    __m512 acc[TOKENS];                                                                            \
-    __m256 minima[TOKENS];                                                                         \
-    for (int k = 0; k < TOKENS; k++) acc[k] = _mm512_setzero_ps(), minima[k] = _mm256_setzero_ps(); \
-    size_t g = 0;                                                                                  \
-    GROUPS_OF(TOKENS, TYPE, SIZE)                                                                  \
-    for (int k = 0; k < TOKENS; k++)                                                               \
-      job->out[(t + (size_t)k) * job->out_stride + r] = finish(acc[k], minima[k]);                 \
-  }
-#define OWN_ROWS(GROUPS_OF, TYPE, SIZE)                                                            \
-  static void rows_##TYPE(const sky_matmul *job, size_t first, size_t count) {                     \
-    size_t groups = job->columns / GROUP, rest = job->columns % GROUP / 32;                        \
-    (void)rest;                                                                                    \
-    for (size_t r = first; r < first + count; r++) {                                               \
-      const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;                     \
-      size_t t = 0;                                                                                \
-      TOKENS_OF_ROW(8, GROUPS_OF, TYPE, SIZE)                                                      \
-      TOKENS_OF_ROW(1, GROUPS_OF, TYPE, SIZE)                                                      \
-    }                                                                                              \
-  }
-OWN_ROWS(GROUPS_OF_BLOCKS, q4_0, 18)
-OWN_ROWS(GROUPS_OF_BLOCKS, q4_1, 20)
-OWN_ROWS(GROUPS_OF_BLOCKS, q5_0, 22)
-OWN_ROWS(GROUPS_OF_BLOCKS, q8_0, 34)
-OWN_ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144)
-
-// Half blocks have scales of their own here.
-static void rows_q6_k(const sky_matmul *job, size_t first, size_t count) {
-  size_t groups = job->columns / GROUP;
-  for (size_t r = first; r < first + count; r++) {
-    const uint8_t *row = (const uint8_t *)job->weights + r * job->row_bytes;
-    for (size_t t = 0; t < job->tokens; t++) {
-      const sky_q8 *a = (const sky_q8 *)((const uint8_t *)job->activations + t * job->activation_stride);
-      __m512 acc = _mm512_setzero_ps();
-      float minima = 0;
-      for (size_t g = 0; g < groups; g++) {
-        const sky_q8 *x = a + g;
-        const uint8_t *p = row + g / 2 * 210;
-        int half = (int)(g & 1);
-        float d[8], first_half[8] = {0}, second_half[8] = {0};
-        scales_q6_k(p, half, d);
-        for (int b = 0; b < 4; b++) {
-          first_half[2 * b] = d[b] * x->ds[2 * b];
-          second_half[2 * b] = d[4 + b] * x->ds[2 * b];
-          minima -= 32 * (d[b] * x->low[b] + d[4 + b] * (x->ds[2 * b + 1] - x->low[b]));
-        }
-        __m512i v = _mm512_loadu_si512(p + 64 * half);
-        __m256i high = _mm256_loadu_si256((const __m256i *)(p + 128 + 32 * half));
-        __m512i low = q6_half(_mm512_shuffle_i64x2(v, v, 0x88), _mm256_castsi256_si128(high));
-        __m512i upper = q6_half(_mm512_shuffle_i64x2(v, v, 0xDD), _mm256_extracti128_si256(high, 1));
-        __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low, _mm512_loadu_si512(x->q));
-        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_loadu_ps(first_half)), acc);
-        s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), upper, _mm512_loadu_si512(x->q + 64));
-        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_loadu_ps(second_half)), acc);
-      }
-      job->out[t * job->out_stride + r] = finish(acc, _mm256_setzero_ps()) + minima;
-    }
-  }
+static inline void step_q6_k(const group6 *w, const sky_q8 *x, row_sums *sums) {
+  __m256 ds = _mm256_loadu_ps(x->ds);
+  __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->low, _mm512_loadu_si512(x->q));
+  sums->products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_mul_ps(w->first, ds)), sums->products);
+  s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w->high, _mm512_loadu_si512(x->q + 64));
+  sums->products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(_mm256_mul_ps(w->second, ds)), sums->products);
+  // 32 is taken from every weight: of the first halves' sums, then of the rest, into the odd lanes.
+  __m256 low = _mm256_castsi256_ps(_mm256_slli_epi64(_mm256_cvtepu32_epi64(_mm_castps_si128(_mm_loadu_ps(x->low))), 32));
+  __m256 first = _mm256_moveldup_ps(w->first), second = _mm256_moveldup_ps(w->second);
+  __m256 sum = _mm256_fmadd_ps(_mm256_sub_ps(first, second), low, _mm256_mul_ps(second, ds));
+  sums->minima = _mm256_fmadd_ps(_mm256_set1_ps(-32), sum, sums->minima);
 }
+ROWS(GROUPS_OF_SUPERBLOCKS, q6_k, 210, group6, step_q6_k)
 
 const sky_kernels sky_kernels_avx512 = KERNELS("avx512");
 
