@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,11 @@ int sky_random(void *out, size_t bytes) {
 }
 
 int sky_process_id(void) { return (int)getpid(); }
+
+int sky_processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
 uint32_t sky_user_id(void) { return getuid(); }
 uint32_t sky_effective_user_id(void) { return geteuid(); }
 const char *sky_environment(const char *name) { return getenv(name); }

@@ -31,6 +31,9 @@ let benchmarks = [
     name: "relay", summary: "messages through a relay, beside Mosquitto and NATS: speed, processor, latency (12 min)",
     run: RelayBench.run),
   Benchmark(
+    name: "beside", summary: "a relay's latency while the language model's worker makes a text (3 min)",
+    run: RelayBeside.run),
+  Benchmark(
     name: "ring", summary: "the ring file, beside SQLite: messages, wear, recovery, stalls (1 min)", run: RingBench.run),
   Benchmark(
     name: "lexicon", summary: "the dictionary beside five others: size, hits, misses, pages (3 min)",

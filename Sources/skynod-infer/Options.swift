@@ -25,7 +25,8 @@ struct Options {
   var reference: Word?
   var stop: Word?
   var isRaw = false
-  var threads = 1
+  /// Half of the processors: whoever has less to do than to make a text finds the others free.
+  var threads = max(1, min(InferenceLimits.threads, Int(sky_processors()) / 2))
   var context = 512
   var kernels: UnsafePointer<CChar>?
   var settings = Generator.Settings()
@@ -169,7 +170,7 @@ struct Options {
       --seed N             the same seed, the same answer; default: the clock
       --stop TEXT          ends the answer where this comes
       --context N          tokens of prompt and answer together, 16 to 32768, default 512
-      --threads N          1 to 4, default 1
+      --threads N          1 to 4; default: half of the processors
       --kernels NAME       avx512, avx2, dotprod, neon or portable instead of the best one
       --figures            times and counts to standard error, afterwards
       --socket PATH        where to serve without systemd's socket, default /run/skynod/infer.sock

@@ -27,6 +27,8 @@ uint64_t sky_cpu_us(void);
 /// Fills `out` from the kernel's generator (blocks only until it is seeded after boot).
 int sky_random(void *out, size_t bytes);
 int sky_process_id(void);
+/// How many processors this process may use, at least 1.
+int sky_processors(void);
 uint32_t sky_user_id(void);
 uint32_t sky_effective_user_id(void);
 /// The value of an environment variable, or NULL. Valid until the environment changes.
