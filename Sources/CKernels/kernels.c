@@ -8,7 +8,7 @@
 
 extern const sky_kernels sky_kernels_portable;
 #if defined(__x86_64__)
-extern const sky_kernels sky_kernels_avx2, sky_kernels_avx512;
+extern const sky_kernels sky_kernels_ssse3, sky_kernels_avx2, sky_kernels_avx512;
 #elif defined(__ARM_NEON)
 extern const sky_kernels sky_kernels_neon, sky_kernels_dotprod;
 #endif
@@ -19,6 +19,7 @@ static bool can_run(const sky_kernels *kernels) {
   __builtin_cpu_init();
   bool has_avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (kernels == &sky_kernels_ssse3) return __builtin_cpu_supports("ssse3");
   if (kernels == &sky_kernels_avx2) return has_avx2;
   if (kernels == &sky_kernels_avx512) {
     return has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -35,7 +36,7 @@ static bool can_run(const sky_kernels *kernels) {
 const sky_kernels *sky_kernels_choose(const char *name) {
   static const sky_kernels *const best_first[] = {
 #if defined(__x86_64__)
-      &sky_kernels_avx512, &sky_kernels_avx2,
+      &sky_kernels_avx512, &sky_kernels_avx2, &sky_kernels_ssse3,
 #elif defined(__aarch64__)
       &sky_kernels_dotprod, &sky_kernels_neon,
 #elif defined(__ARM_NEON)

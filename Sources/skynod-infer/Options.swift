@@ -171,7 +171,7 @@ struct Options {
       --stop TEXT          ends the answer where this comes
       --context N          tokens of prompt and answer together, 16 to 32768, default 512
       --threads N          1 to 4; default: half of the processors
-      --kernels NAME       avx512, avx2, dotprod, neon or portable instead of the best one
+      --kernels NAME       avx512, avx2, ssse3, dotprod, neon or portable instead of the best one
       --figures            times and counts to standard error, afterwards
       --socket PATH        where to serve without systemd's socket, default /run/skynod/infer.sock
       --idle SECONDS       leave when nobody asked for so long, 1 to 86400, default 60

@@ -48,7 +48,7 @@ private func bytes(_ hex: String) -> [UInt8] {
   return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
 }
 
-private let setNames = ["avx512", "avx2", "dotprod", "neon", "portable"]
+private let setNames = ["avx512", "avx2", "ssse3", "dotprod", "neon", "portable"]
 /// Those that this processor can run.
 private func kernelSets() -> [(name: String, kernels: sky_kernels)] {
   setNames.compactMap { name in sky_kernels_choose(name).map { (name, $0.pointee) } }

@@ -60,7 +60,7 @@ def check_tensors(program, path):
 
 def kernel_sets(program, path):
     found = []
-    for name in ("avx512", "avx2", "dotprod", "neon", "portable"):
+    for name in ("avx512", "avx2", "ssse3", "dotprod", "neon", "portable"):
         try:
             probe(program, path, "logits", input=b"1", kernels=name, context=64)
             found.append(name)

@@ -85,7 +85,7 @@ typedef struct {
   void (*scale)(float *x, float factor, size_t n);
 } sky_kernels;
 
-/// The set with this name ("portable", "avx2", "avx512", "neon", "dotprod"), or the best one for NULL. NULL
+/// The set with this name ("portable", "ssse3", "avx2", "avx512", "neon", "dotprod"), or the best one for NULL. NULL
 /// when the processor cannot run it.
 const sky_kernels *sky_kernels_choose(const char *name);
 
