@@ -49,6 +49,7 @@ extension Node {
     challenged = nil
     isWayNew = false
     isCutOff = false
+    question.fail(.offline)
     dictionaryLinkEnded()
     systemLinkEnded()
   }

@@ -201,7 +201,7 @@ extension Node {
     case .message where frame.isDurable: forwardUp(frame, from: place, now: now)
     case .message: try takeFromLeaf(message: frame, place, now: now)
     case .receipt: try takeFromLeaf(receipt: frame, place, now: now)
-    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult:
+    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult, .question, .vote:
       forwardUp(frame, from: place, now: now)
     case .pong: if frame.sequence != 0 { forwardUp(frame, from: place, now: now) }
     // A leaf may be a relay itself.
