@@ -165,7 +165,7 @@ extension HubCore {
     guard let upstream = configuration.upstream else { return finish(&answer, .noAnswer, asker, now: now) }
     let body = ChatCompletion.body(text, near, upstream)
     let most = upstream.mostCost(requestBytes: body.count)
-    guard questions.spent + questions.reserved + most <= upstream.costPerDay else {
+    guard most == 0 || questions.spent + questions.reserved + most <= upstream.costPerDay else {
       return finish(&answer, .quotaUsed, asker, now: now)
     }
     let number = drawSequence()

@@ -283,6 +283,8 @@ final class Daemon: ControlHandler {
     act(now: now)
     knowledge?.pump(node, now: now, nowS: wallSeconds(now: now)) { control.isHeld($0) }
     workWithModel(now: now)
+    // A question may be for the hub.
+    flushLink(now: now)
     control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
