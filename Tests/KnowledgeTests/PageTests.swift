@@ -34,9 +34,10 @@ final class Leaf {
 
   func add(
     _ question: String, _ answer: String, pinned: Bool = false, expiresAt: UInt32 = 0, nowS: UInt32 = 100,
-    used: Set<UInt32> = []
+    used: Set<UInt32> = [], level: UInt8 = 0
   ) throws {
     var facts = EntryFacts()
+    facts.level = level
     facts.hash = phrase(question).hash
     facts.isPinned = pinned
     facts.expiresAt = expiresAt
@@ -94,6 +95,32 @@ final class Leaf {
     try leaf.add("four", long, used: [phrase("two").hash])
     #expect(leaf.questions == ["one", "two", "four"])
     #expect(leaf.writer.evicted == 1)
+  }
+
+  @Test func answersOfOthersNeverDisplaceWhatWasTaughtAndGoFirst() throws {
+    let leaf = Leaf()
+    let long = String(repeating: "x", count: 1_000)
+    try leaf.add("one", long)
+    try leaf.add("kept", long, level: 3)
+    try leaf.add("two", long)
+    try leaf.add("three", long, used: [phrase("kept").hash])
+    #expect(leaf.questions == ["one", "two", "three"], "though it was used last")
+    #expect(throws: ErrorCode.full) { try leaf.add("kept", long, level: 3) }
+    try leaf.add("short", "x", level: 1)
+    #expect(leaf.questions == ["one", "two", "three", "short"])
+    try leaf.add("four", long)
+    #expect(leaf.questions == ["two", "three", "four"])
+  }
+
+  @Test func whatAModelSaidIsNoNeighbour() throws {
+    let leaf = Leaf()
+    try leaf.add("where is the red key", "here")
+    try leaf.add("where is the blue key", "there", level: 1)
+    try leaf.add("where is the green key", "nowhere", level: 3)
+    var search = NeighbourSearch()
+    search.begin(Array("where is my key".utf8).span.bytes)
+    leaf.withPage { search.take($0, nowS: 100) }
+    #expect(search.count == 2)
   }
 
   @Test func onlyPinnedEntriesLeftIsFull() throws {

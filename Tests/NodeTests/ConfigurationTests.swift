@@ -173,6 +173,8 @@ private func sample(of key: Configuration.Key) -> String {
   case .logLevel: "debug"
   case .updates: "auto"
   case .updateSocket: "/tmp/updater.sock"
+  case .upstream: "hub"
+  case .upstreamKeep: "24h"
   }
 }
 
