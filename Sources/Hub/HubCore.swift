@@ -391,7 +391,7 @@ public final class HubCore {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
       rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
-      hubs: hubs)
+      hubs: hubs, takesQuestions: true)
     scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)

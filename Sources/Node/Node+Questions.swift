@@ -8,7 +8,7 @@ extension Node {
   public var whyNotAskable: ErrorCode? {
     guard question.hasRoom, settings.asksHub else { return .forbidden }
     guard state == .online, !isCutOff else { return .offline }
-    return nil
+    return hubTakesQuestions ? nil : .versionUnsupported
   }
 
   /// Sends a question. What becomes of it `question` says; its answer is given up when the link ends.

@@ -328,7 +328,7 @@ extension Node {
     let message = Configure(
       wallTimeMs: wallTimeMs(now: now), heartbeatIntervalMs: UInt32(heartbeatIntervalMs),
       rekeyAfterMs: UInt32(hubRekeyAfterMs), dictionaryGeneration: hubDictionaryGeneration,
-      allowedDuties: allowedDuties, hubs: admission.hubs)
+      allowedDuties: allowedDuties, hubs: admission.hubs, takesQuestions: hubTakesQuestions)
     scratch.clear()
     guard message.append(to: &scratch),
       sendDown(FrameHeader(kind: .configure, destination: peer.id), to: place, now: now) == nil

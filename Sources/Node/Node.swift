@@ -195,6 +195,8 @@ public final class Node {
   /// Of the dictionary in use here, and of the one that the hub has; 0: none.
   public internal(set) var dictionaryGeneration: UInt32 = 0
   public internal(set) var hubDictionaryGeneration: UInt32 = 0
+  /// The hub, and every relay on the way to it, knows what a question is.
+  public internal(set) var hubTakesQuestions = false
   public let words = WordDesk()
   public let update = DictionaryUpdate()
   public let system = SystemUpdate()

@@ -114,11 +114,12 @@ final class Leaf {
 
   @Test func whatAModelSaidIsNoNeighbour() throws {
     let leaf = Leaf()
-    try leaf.add("where is the red key", "here")
-    try leaf.add("where is the blue key", "there", level: 1)
-    try leaf.add("where is the green key", "nowhere", level: 3)
+    try addSketched(leaf, "where is the red key", "here")
+    try addSketched(leaf, "where is the blue key", "there", level: 1)
+    try addSketched(leaf, "where is the green key", "nowhere", level: 3)
     var search = NeighbourSearch()
-    search.begin(Array("where is my key".utf8).span.bytes)
+    let asked = Array("where is my key".utf8)
+    asked.withUnsafeBytes { search.begin(RawSpan(_unsafeBytes: $0)) }
     leaf.withPage { search.take($0, nowS: 100) }
     #expect(search.count == 2)
   }
@@ -156,13 +157,14 @@ final class Leaf {
     #expect(search[0].index == 3 && search[0].shared == 2)
   }
 
-  private func addSketched(_ leaf: Leaf, _ question: String, _ answer: String) throws {
+  private func addSketched(_ leaf: Leaf, _ question: String, _ answer: String, level: UInt8 = 0) throws {
     var sketch = Sketch()
     for text in [Array(question.utf8), Array(answer.utf8)] {
       text.withUnsafeBytes { sketch.add(RawSpan(_unsafeBytes: $0)) }
     }
     var facts = EntryFacts()
     facts.hash = phrase(question).hash
+    facts.level = level
     facts.sketchLow = sketch.low
     facts.sketchHigh = sketch.high
     try leaf.write(question, answer, facts, nowS: 100)

@@ -13,6 +13,13 @@ import Wire
   init() {
     _ = startCrypto()
     scene = NodeScene { $0.asksHub = true }
+    scene.hub.configure.takesQuestions = true
+  }
+
+  @Test func anOlderHubIsNotAsked() {
+    scene.hub.configure.takesQuestions = false
+    scene.goOnline()
+    #expect(ask() == .versionUnsupported && asked.isEmpty && scene.state == .online)
   }
 
   private var node: Node { scene.node }
