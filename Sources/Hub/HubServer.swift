@@ -436,7 +436,9 @@ public final class HubServer {
         return .reply(AdminReply(error: .badArgument))
       }
       let sent = core.sendText(text, to: to, now: now)
-      guard let failure = sent.failure else { return .later(sequence: sent.sequence, withinMs: Limits.receiptTimeoutMs) }
+      guard let failure = sent.failure else {
+        return .later(sequence: sent.sequence, withinMs: Limits.receiptTimeoutMs)
+      }
       return .reply(AdminReply(receipt: SendReceipt(to: to, sequence: sent.sequence, failure: failure)))
     case .ask:
       guard let text = request.text, (1...Limits.questionBytes).contains(text.utf8.count) else {

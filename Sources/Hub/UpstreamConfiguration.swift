@@ -189,7 +189,8 @@ public struct UpstreamConfiguration: Equatable, Sendable {
       room.deallocate()
     }
     guard let count = try directory.readSecret(keyFile, into: room) else {
-      throw HubError(.badConfiguration, "\(keyFile) is not there", hint: "the key of the upstream, in a file with mode 600")
+      throw HubError(
+        .badConfiguration, "\(keyFile) is not there", hint: "the key of the upstream, in a file with mode 600")
     }
     let key = String(decoding: room[..<count], as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     guard !key.isEmpty, key.utf8.count <= Self.keyBytes, key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {

@@ -174,7 +174,9 @@ public final class PageWriter {
       || needed > 0 && keeps.nonzeroBitCount >= Limits.knowledgePageEntries
     {
       let isTaught = (adding?.facts.level ?? 0) == 0
-      guard let oldest = Self.oldest(page, keeps, used, taught: false) ?? (isTaught ? Self.oldest(page, keeps, used, taught: true) : nil)
+      guard
+        let oldest = Self.oldest(page, keeps, used, taught: false)
+          ?? (isTaught ? Self.oldest(page, keeps, used, taught: true) : nil)
       else { throw .full }
       keeps &= ~(1 << UInt64(oldest))
       size -= page.entry(oldest)?.bytes ?? 0

@@ -60,7 +60,8 @@ struct KnowledgeImport: ParsableCommand {
           error,
           "line \(index + 1): "
             + (error == .tooLong
-              ? "\(error.sentence)" : "no JSON object with question and answer as import takes it; nothing was imported"))
+              ? "\(error.sentence)"
+              : "no JSON object with question and answer as import takes it; nothing was imported"))
       }
       let limit = taught.timeToLiveS
       guard limit <= UInt64(UInt32.max) else { throw HubError(.badArgument, "line \(index + 1): ttl is too long") }

@@ -249,7 +249,8 @@ import Wire
     // What they did not cost is free again; the next day it all is.
     for request in requests {
       swarm.core.upstreamEnded(
-        UpstreamOutcome(number: request.number, body: upstream(prompt: 1, completion: 1), wasSent: true), now: swarm.now)
+        UpstreamOutcome(number: request.number, body: upstream(prompt: 1, completion: 1), wasSent: true), now: swarm.now
+      )
     }
     swarm.settle()
     try ask(swarm.nodes[7], "Is it so?", id: 9, swarm)
@@ -323,7 +324,9 @@ import Wire
     try teach(("Is it so?", "Yes."))
     let first = swarm.core.ask("is it so", now: swarm.now)
     let answers = swarm.core.takeOwnAnswers()
-    #expect(answers.count == 1 && answers[0].0 == first && answers[0].1.text == "Yes." && answers[0].1.brand == "SkyAI Standard")
+    #expect(
+      answers.count == 1 && answers[0].0 == first && answers[0].1.text == "Yes."
+        && answers[0].1.brand == "SkyAI Standard")
     _ = swarm.core.ask("Is it not so?", now: swarm.now)
     end(try #require(swarm.core.takeUpstreamRequests().first), nil, .upstreamFailed)
     #expect(swarm.core.takeOwnAnswers().first?.1.failure == "upstream_failed")

@@ -128,10 +128,16 @@ import Wire
     ] {
       #expect(throws: HttpResponse.Broken.self, "\(text)") { try read(text) }
     }
-    #expect(throws: HttpResponse.Broken.self) { try read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", ended: true) }
-    #expect(throws: HttpResponse.Broken.self) { try read("HTTP/1.1 200 OK\r\nX: " + String(repeating: "x", count: 17_000)) }
+    #expect(throws: HttpResponse.Broken.self) {
+      try read("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", ended: true)
+    }
+    #expect(throws: HttpResponse.Broken.self) {
+      try read("HTTP/1.1 200 OK\r\nX: " + String(repeating: "x", count: 17_000))
+    }
     #expect(throws: HttpResponse.Broken.self) { try read(String(repeating: "HTTP/1.1 100 A\r\n\r\n", count: 20_000)) }
-    #expect(throws: HttpResponse.Broken.self) { try read("HTTP/1.1 200 OK\r\n\r\n" + String(repeating: "x", count: 65_537)) }
+    #expect(throws: HttpResponse.Broken.self) {
+      try read("HTTP/1.1 200 OK\r\n\r\n" + String(repeating: "x", count: 65_537))
+    }
   }
 
   @Test func damagedResponsesNeverTrapAndNeverGrow() throws {
@@ -160,13 +166,16 @@ import Wire
 
   @Test func completionsAreReadAndCleaned() throws {
     let good = try #require(
-      result(#"{"choices":[{"message":{"role":"assistant","content":" Yes.\u0007 "}}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#))
+      result(
+        #"{"choices":[{"message":{"role":"assistant","content":" Yes.\u0007 "}}],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#
+      ))
     #expect(good == ChatCompletion.Result(text: "Yes.", promptTokens: 3, completionTokens: 4))
     let bare = try #require(result(#"{"choices":[{"message":{"role":"assistant","content":"Yes."}}]}"#))
     #expect(bare.text == "Yes." && bare.promptTokens == nil)
     for silent in ["NO_ANSWER", " NO_ANSWER.", "", "\\u0000"] {
       #expect(
-        try #require(result("{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"\(silent)\"}}]}")).text == nil)
+        try #require(result("{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"\(silent)\"}}]}")).text
+          == nil)
     }
     for bad in ["", "[]", "{}", #"{"choices":[]}"#, #"{"choices":[{}]}"#, #"{"choices":"x"}"#, "\u{FF}"] {
       #expect(result(bad) == nil)

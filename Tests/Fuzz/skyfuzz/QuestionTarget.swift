@@ -24,7 +24,9 @@ extension FuzzTarget {
       func record(_ what: UInt8, _ body: [UInt8] = []) -> [UInt8] {
         [what, UInt8(body.count >> 8), UInt8(body.count & 255)] + body
       }
-      func answer(_ head: Answer.Head, _ brand: StaticString, _ sources: [StaticString], _ text: StaticString) -> [UInt8] {
+      func answer(_ head: Answer.Head, _ brand: StaticString, _ sources: [StaticString], _ text: StaticString)
+        -> [UInt8]
+      {
         var queue = ByteQueue(capacity: 4_096)
         head.append(signature: InlineArray(repeating: 7), brand: brand, sources: sources.count, to: &queue)
         for source in sources {
@@ -43,7 +45,9 @@ extension FuzzTarget {
       return [
         Seed(name: "answer", bytes: record(0, good) + record(0, none)),
         Seed(name: "hub", bytes: ask + record(3) + record(4) + record(2, [0])),
-        Seed(name: "fallback", bytes: ask + record(3) + record(5, [1]) + record(6) + record(7) + record(8, [65]) + record(9)),
+        Seed(
+          name: "fallback",
+          bytes: ask + record(3) + record(5, [1]) + record(6) + record(7) + record(8, [65]) + record(9)),
         Seed(name: "leaves", bytes: ask + ask + record(3) + record(2, [0]) + record(4) + record(6) + record(10)),
         Seed(name: "only", bytes: record(1, [4, 65]) + record(5, [2]) + record(2, [0])),
       ]
