@@ -100,8 +100,10 @@ extension HubCore {
     guard count < configuration.questionsPerHour, waiting < Self.questionsPending else {
       // Not written down: a node must not be able to push what others did out of the table.
       status.questionsRefused += 1
-      var answer = HubAnswer()
-      return send(&answer, waiting < Self.questionsPending ? .quotaUsed : .busy, to: asker, now: now)
+      let body = seal(HubAnswer(), waiting < Self.questionsPending ? .quotaUsed : .busy, for: asker)
+      // Without room it is not told: who asks so much may wait in vain.
+      _ = put(answer: body, to: id, now: now)
+      return
     }
     questions.asked[id] = count + 1
     decide(text, asker, now: now)
@@ -231,6 +233,9 @@ extension HubCore {
     }
     let body = seal(answer, failure, for: asker)
     guard let left = put(answer: body, to: asker.node, now: now), left == .full else { return }
+    // A node that does not read has no more waiting for it than questions may be under way.
+    let waiting = questions.unsent.indices.filter { questions.unsent[$0].node == asker.node }
+    if waiting.count >= Self.questionsPending { questions.unsent.remove(at: waiting[0]) }
     questions.unsent.append((asker.node, body, now + Self.answerWaitMs))
     questions.due = min(questions.due, now + Self.outputWaitMs)
     wake(at: questions.due)
@@ -268,6 +273,17 @@ extension HubCore {
   private func scheduleQuestions(now: Instant) {
     questions.due = min(questions.due, now + Self.questionsFlushMs)
     wake(at: questions.due)
+  }
+
+  /// The hub stops: what is at the upstream may have cost money, which counts after the next start.
+  func endQuestions(now: Instant) {
+    for pending in questions.pending.values {
+      var answer = HubAnswer()
+      answer.cost = pending.reserved
+      finish(&answer, .draining, pending.asker, now: now)
+    }
+    questions.pending.removeAll()
+    runQuestions(now: now)
   }
 
   /// Writes down what became of questions, and sends answers that found no room before.

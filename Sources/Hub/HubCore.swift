@@ -491,7 +491,7 @@ public final class HubCore {
     flushSpool(now: now)
     runUpdates(now: now)
     runJobs(now: now)
-    runQuestions(now: now)
+    endQuestions(now: now)
   }
 
   func note(_ body: () throws(HubError) -> Void) {

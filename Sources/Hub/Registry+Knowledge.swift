@@ -35,6 +35,8 @@ extension Registry {
   public static let knowledgeMaximum = 20_000
   /// Of the best that the index finds, so many are looked at.
   static let candidates = 16
+  /// Of a question, so many words are looked up.
+  static let indexWords = 32
 
   private static func hash(_ question: String) -> Int64 {
     var phrase = Phrase()
@@ -156,7 +158,9 @@ extension Registry {
   /// The entries that have most to do with a question, the nearest first: of those that the index ranks highest (bm25) the
   /// ones that have a word in three in common with it, as a node's neighbours do.
   func near(_ question: String, now: Int64) throws(HubError) -> [KnownAnswer] {
-    let words = question.lowercased().split { !$0.isLetter && !$0.isNumber }.prefix(Limits.questionWords)
+    // Words that every entry has would only be work: ranking 20,000 entries by 96 such words took 0.2 s of the loop.
+    let words = question.lowercased().split { !$0.isLetter && !$0.isNumber }
+      .filter { word in !String(word).withSpan { Sketch.leavesOut($0) } }.prefix(Self.indexWords)
     guard !words.isEmpty else { return [] }
     // Each word in quotes: nothing of a question is an operator.
     let pattern = words.map { "\"\($0)\"" }.joined(separator: " OR ")

@@ -4,7 +4,7 @@ import Wire
 
 /// A question that is at the hub, or was: one at a time. A state machine without IO; `Node` sends and receives for it.
 ///
-/// Invariant: `body` holds an answer that was checked exactly in `answered`.
+/// Invariant: `body` is empty, or holds an answer to the last question that was checked; in `answered` it holds one.
 public final class HubQuestion {
   public enum State: Equatable, Sendable {
     case idle, asked, answered
@@ -27,6 +27,7 @@ public final class HubQuestion {
   func begin(id: UInt32, digest: Bytes32, now: Instant) {
     self.id = id
     self.digest = digest
+    body.consume(body.count)
     deadline = now + Limits.questionWaitMs
     state = .asked
   }

@@ -296,7 +296,36 @@ import Wire
     #expect(try stats().newest.map(\.cost) == [120_000], "it is counted")
   }
 
-  @Test func frameThatAreNoQuestionsEndTheLink() throws {
+  @Test func aNodeThatDoesNotReadMakesNothingGrow() throws {
+    let swarm = try TestSwarm(configuration: Self.configured { $0.questionsPerHour = 1_000 })
+    let node = try online(1, swarm)
+    let long = String(repeating: "x", count: Limits.answerBytes)
+    _ = try swarm.registry.learn([KnownAnswer(question: "Is it so?", answer: long)], now: 1)
+    node.isReading = false
+    for id in 1...60 as ClosedRange<UInt32> { try ask(node, "Is it so?", id: id, swarm) }
+    #expect(swarm.core.questions.unsent.count <= HubCore.questionsPending)
+    node.isReading = true
+    swarm.settle()
+    swarm.pass(100)
+    swarm.pass(100)
+    #expect(swarm.core.questions.unsent.isEmpty && node.answers.count > 3)
+    node.isReading = false
+    for id in 100...160 as ClosedRange<UInt32> { try ask(node, "Is it so?", id: id, swarm) }
+    swarm.pass(HubCore.answerWaitMs)
+    #expect(swarm.core.questions.unsent.isEmpty, "nor wait for ever")
+  }
+
+  @Test func aHubThatStopsCountsWhatIsUnderWay() throws {
+    let node = try online(1)
+    try ask(node, "Is it so?")
+    let request = try #require(swarm.core.takeUpstreamRequests().first)
+    swarm.core.finish(now: swarm.now)
+    let stats = try swarm.registry.requestStats(newest: 5, now: swarm.core.wallSeconds)
+    #expect(stats.newest.map(\.outcome) == ["draining"])
+    #expect(stats.costToday == UInt64(request.body.count) * 1_000 + 200_000)
+  }
+
+  @Test func framesThatAreNoQuestionsEndTheLink() throws {
     let node = try online(1)
     try node.session.send(
       FrameHeader(kind: .question, source: node.id!), body: ([0, 0, 0, 0] as [UInt8]).span.bytes, now: swarm.now)

@@ -7,6 +7,7 @@ line of JSON to FOLDER/requests: target, headers, body."""
 import http.server
 import json
 import os
+import socket
 import ssl
 import sys
 import time
@@ -24,6 +25,27 @@ def completion(text, prompt=100, completion=20):
         "id": "1", "object": "chat.completion",
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion}}).encode()
+
+
+def generate(path, question):
+    """What the worker of skynod-infer at this socket says, and what it counts."""
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.settimeout(20)
+        worker.connect(path)
+        lines = worker.makefile("rb")
+        assert lines.readline().startswith(b"SKYINFER 1 ")
+        worker.sendall(b"generate tokens=12 temperature=0 " + json.dumps(question).encode() + b"\n")
+        text, counts = "", {}
+        for line in lines:
+            line = line.decode().rstrip("\n")
+            if line == "OK":
+                return completion(text or "(silence)", int(counts["prompt_tokens"]), int(counts["tokens"]))
+            assert not line.startswith("ERR "), line
+            key, value = line.split("=", 1)
+            if key == "piece":
+                text += json.loads(value) if value.startswith('"') and "\\x" not in value else value
+            else:
+                counts[key] = value
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -45,6 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             file.write(json.dumps({"path": self.path, "headers": dict(self.headers), "body": json.loads(body)}) + "\n")
         self.close_connection = True
         try:
+            self.question = json.loads(body)["messages"][1]["content"].split("Question: ")[-1]
             self.behave(mode(), self.headers.get("Authorization", ""))
         except (BrokenPipeError, ConnectionResetError):
             pass
@@ -52,6 +75,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def behave(self, how, key):
         if how.startswith("say "):
             self.reply(completion(how[4:]))
+        elif how.startswith("worker "):
+            self.reply(generate(how[7:], self.question))
         elif how == "slow":
             time.sleep(1.5)
             self.reply(completion("Slowly, but well."))
