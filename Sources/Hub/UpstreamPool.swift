@@ -187,7 +187,10 @@ final class UpstreamPool {
       try loop.modify(exchange.descriptor, token: exchange.token, outcome == .waiting ? [.read, .write] : .read)
     }
     for _ in 0..<Self.readsPerTurn {
-      let outcome = try exchange.read()
+      // Many servers end TLS without a goodbye: what came before counts, if it is whole.
+      var outcome = ReadOutcome.waiting
+      var failure: ErrorCode?
+      do throws(ErrorCode) { outcome = try exchange.read() } catch { failure = error }
       do {
         try exchange.response.take(Data(copying: exchange.input.bytes))
         exchange.input.consume(exchange.input.count)
@@ -196,6 +199,7 @@ final class UpstreamPool {
         return end(exchange, .upstreamFailed, "what came is no response of HTTP, or too long", now: now)
       }
       if exchange.response.isComplete { return finish(exchange, now: now) }
+      if let failure { throw failure }
       if outcome == .waiting { return }
     }
     // Others have their turn; TLS may hold what the descriptor does not show.
