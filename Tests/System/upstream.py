@@ -118,8 +118,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(completion("Clean\x1b[31m\x07 me\r\n\u009b, please."))
         elif how == "cut":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
-        elif how == "greedy":
-            self.reply(completion("Dear.", prompt=2 ** 63, completion=2 ** 63))
         elif how == "redirect":
             self.wfile.write(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:%d/other\r\n"
                              b"Content-Length: 0\r\n\r\n" % server.server_port)
