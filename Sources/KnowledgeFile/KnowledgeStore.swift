@@ -137,7 +137,7 @@ public final class KnowledgeStore {
       return nil
     }
     counters.hits += 1
-    used[Int(asked.hash) % used.count] = asked.hash
+    used[mark(asked.hash)] = asked.hash
     return body(entry, best.match)
   }
 
@@ -208,7 +208,10 @@ public final class KnowledgeStore {
     return submit(old.place == 0 ? places.0 : places.1, added: 0, removed: 1)
   }
 
-  private func isUsed(_ hash: UInt32) -> Bool { used[Int(hash) % used.count] == hash }
+  private func isUsed(_ hash: UInt32) -> Bool { used[mark(hash)] == hash }
+
+  /// Its place among the marks. A hash is no `Int` where that has 32 bits.
+  private func mark(_ hash: UInt32) -> Int { Int(hash % UInt32(used.count)) }
 
   private func sameQuestion() -> (place: Int, index: Int)? {
     for place in 0..<2 {
