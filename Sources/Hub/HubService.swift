@@ -39,6 +39,9 @@ public enum HubService {
     try core.reloadJobs(now: Instant(ms: 0))
     try core.loadQuestions()
     let upstreamKey = try configuration.upstream?.readKey(directory) ?? ""
+    if let upstream = configuration.upstream, !upstream.isSecure, !upstream.isOnThisMachine {
+      log.line(.warning, "upstream: questions and the key go to \(upstream.host) in the clear; use https")
+    }
     let notifier = ServiceNotifier()
     let server = try HubServer(
       core: core, listener: listener, directory: directory, log: log, upstreamKey: upstreamKey, notify: notifier.tell

@@ -166,6 +166,8 @@ public struct UpstreamConfiguration: Equatable, Sendable {
     return whole * 1_000_000 + fraction
   }
 
+  var isOnThisMachine: Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+
   /// What so many tokens cost, rounded up.
   func cost(promptTokens: UInt64, completionTokens: UInt64) -> UInt64 {
     // Counts are the upstream's own word: bounded, so that nothing overflows.

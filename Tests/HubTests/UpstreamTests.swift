@@ -37,6 +37,7 @@ import Wire
     #expect(read.costPerDay == 10_500_000 && read.answerTokens == 300 && read.timeoutMs == 1_500)
     #expect(read.questionsPerHour == 7)
     #expect(try UpstreamConfiguration(parsing: minimum).port == 443)
+    #expect(try read.isOnThisMachine && !UpstreamConfiguration(parsing: minimum).isOnThisMachine)
   }
 
   @Test func theExampleIsTheDefaults() throws {
