@@ -152,8 +152,8 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Compute", "Durable", "Wire", "Lexicon", "LexiconText", "SkyCrypto", "Update", "Node",
-        "Platform",
+        "CSky", "Bounded", "Compute", "Durable", "Wire", "Knowledge", "Lexicon", "LexiconText", "SkyCrypto", "Update",
+        "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),

@@ -9,6 +9,8 @@ public struct AdminRequest: Codable, Equatable, Sendable {
     case status
     case online
     case send
+    /// A question of whoever runs the hub, answered as one of a node is.
+    case ask
     /// The registry has changed: close the sessions of revoked nodes, look at everything again.
     case refresh
   }
@@ -34,11 +36,13 @@ public struct AdminReply: Codable, Equatable, Sendable {
   /// Sessions that `refresh` closed.
   public var closed: Int?
   public var receipt: SendReceipt?
+  public var answer: HubAnswer?
 
   public init(
     error: ErrorCode? = nil, status: HubStatus? = nil, online: [OnlineNode]? = nil, closed: Int? = nil,
-    receipt: SendReceipt? = nil
+    receipt: SendReceipt? = nil, answer: HubAnswer? = nil
   ) {
+    self.answer = answer
     self.error = error?.number
     self.status = status
     self.online = online
@@ -80,6 +84,9 @@ public struct HubStatus: Codable, Equatable, Sendable {
   public var jobsDone: UInt64 = 0
   public var jobsFailed: UInt64 = 0
   public var computeOperations: UInt64 = 0
+  /// Questions that were looked at, and those refused without a look: too many of one node.
+  public var questionsTaken: UInt64 = 0
+  public var questionsRefused: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0
   public var bytesIn: UInt64 = 0

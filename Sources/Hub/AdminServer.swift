@@ -12,8 +12,8 @@ final class AdminServer {
 
   enum Answer {
     case reply(AdminReply)
-    /// The receipt of this message is the answer.
-    case later(sequence: UInt64)
+    /// `finish` brings the answer to this sequence, within this time.
+    case later(sequence: UInt64, withinMs: UInt64)
   }
 
   private final class Client {
@@ -82,10 +82,8 @@ final class AdminServer {
     }
   }
 
-  func finishSend(_ receipt: SendReceipt) {
-    for client in clients.values where client.awaits == receipt.sequence {
-      reply(AdminReply(receipt: receipt), to: client)
-    }
+  func finish(_ sequence: UInt64, _ answer: AdminReply) {
+    for client in clients.values where client.awaits == sequence { reply(answer, to: client) }
   }
 
   func tick(now: Instant) {
@@ -108,9 +106,9 @@ final class AdminServer {
       }
       switch answer(request) {
       case .reply(let answer): reply(answer, to: client)
-      case .later(let sequence):
+      case .later(let sequence, let withinMs):
         client.awaits = sequence
-        client.deadline = now + Limits.receiptTimeoutMs + Self.clientMs
+        client.deadline = now + withinMs + Self.clientMs
       }
     } catch {
       close(client)

@@ -6,6 +6,7 @@ import Wire
 /// What `skyhub serve` was told. Fixed while the hub runs.
 public struct HubConfiguration: Sendable {
   public static let maxNodesDefault = 2_000
+  public static let questionsPerHourDefault = 60
   /// Handshakes under way at once; more wait in the kernel's queue.
   public static let handshakesMaximum = 256
 
@@ -18,6 +19,10 @@ public struct HubConfiguration: Sendable {
   public var hubId: UInt32 = 1
   /// The dictionary that answers what nodes do not know; nil for the published one.
   public var dictionaryPath: String?
+  /// Questions of one node that are looked at in an hour.
+  public var questionsPerHour = questionsPerHourDefault
+  /// Who answers what the hub does not know; nil for nobody.
+  public var upstream: UpstreamConfiguration?
   /// Other hubs, most preferred first, after this one.
   public var peers: [HubEntry] = []
 

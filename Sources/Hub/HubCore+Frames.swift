@@ -20,6 +20,8 @@ extension HubCore {
     case .bundleRequest: sendBundlePiece(link, id, now: now)
     case .jobProgress: takeJobProgress(link, id, now: now)
     case .jobResult: takeJobResult(link, id, now: now)
+    case .question: takeQuestion(link, id, now: now)
+    case .vote: takeVote(link, id, now: now)
     case .admit: admit(frame, over: link, id, now: now)
     case .attach: attach(frame, over: link, id, now: now)
     case .detach: detach(over: link, id, now: now)

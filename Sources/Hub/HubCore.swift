@@ -63,6 +63,7 @@ public final class HubCore {
   var deliveries: [UInt32: Delivery] = [:]
   var updates = UpdateDesk()
   var jobs = HubJobs()
+  var questions = HubQuestions()
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
@@ -390,7 +391,7 @@ public final class HubCore {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
       rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
-      hubs: hubs)
+      hubs: hubs, takesQuestions: true)
     scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)
@@ -406,8 +407,10 @@ public final class HubCore {
     if now >= spoolDue { flushSpool(now: now) }
     if now >= updates.due { runUpdates(now: now) }
     if now >= jobs.due { runJobs(now: now) }
+    if now >= questions.due { runQuestions(now: now) }
     expireSends(now: now)
     nextDeadline = min(min(min(sightingsDue, updates.due), jobs.due), min(keptDue, spoolDue))
+    wake(at: questions.due)
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -488,6 +491,7 @@ public final class HubCore {
     flushSpool(now: now)
     runUpdates(now: now)
     runJobs(now: now)
+    endQuestions(now: now)
   }
 
   func note(_ body: () throws(HubError) -> Void) {

@@ -20,6 +20,8 @@ public final class HubServer {
     static let listener: UInt64 = 0
     static let signals: UInt64 = 1
     static let admin: UInt64 = 2
+    /// As many as `UpstreamPool` has connections.
+    static let upstreamFirst: UInt64 = 4
     static let adminFirst: UInt64 = 16
     /// Links: generation (1 and up) and slot. Never used twice.
     static let slotBits: UInt64 = 20
@@ -48,6 +50,8 @@ public final class HubServer {
   private let signals: SignalSource
   private var listener: TcpListener?
   private let admin: AdminServer
+  /// Nil without an upstream.
+  private let upstream: UpstreamPool?
   private var context: TlsContext
   private let reloadContext: () throws(HubError) -> TlsContext
   private let notify: (HubNotice) -> Void
@@ -64,7 +68,7 @@ public final class HubServer {
   ///
   /// - Parameter reloadContext: makes the TLS identity, now and again at SIGHUP.
   public init(
-    core: HubCore, listener: TcpListener, directory: DataDirectory, log: HubLog,
+    core: HubCore, listener: TcpListener, directory: DataDirectory, log: HubLog, upstreamKey: String = "",
     notify: @escaping (HubNotice) -> Void,
     reloadContext: @escaping () throws(HubError) -> TlsContext
   ) throws(HubError) {
@@ -79,6 +83,10 @@ public final class HubServer {
     } catch { throw HubError(.internalError, "the event loop cannot be made") }
     self.listener = listener
     admin = try AdminServer(directory, loop: loop, firstToken: Token.adminFirst)
+    let loop = loop
+    upstream = try core.configuration.upstream.map { settings throws(HubError) in
+      try UpstreamPool(settings, key: upstreamKey, loop: loop, firstToken: Token.upstreamFirst)
+    }
     do throws(ErrorCode) {
       try loop.add(listener.descriptor, token: Token.listener, .read)
       try loop.add(signals.descriptor, token: Token.signals, .read)
@@ -119,7 +127,8 @@ public final class HubServer {
 
   private var nextDeadline: Instant {
     if !ready.isEmpty || !handshakes.isEmpty { return Instant(ms: 0) }
-    return min(core.nextDeadline, admin.nextDeadline, acceptAgainAt, drainEndsAt)
+    let upstreamDue = upstream?.nextDeadline ?? .never
+    return min(core.nextDeadline, admin.nextDeadline, upstreamDue, acceptAgainAt, drainEndsAt)
   }
 
   private func turn() {
@@ -136,7 +145,9 @@ public final class HubServer {
     stepHandshakes(now: began)
     if core.nextDeadline <= Clock.now { core.tick(now: Clock.now) }
     flushTouched()
-    for result in core.takeSendResults() { admin.finishSend(result) }
+    workUpstream()
+    for result in core.takeSendResults() { admin.finish(result.sequence, AdminReply(receipt: result)) }
+    for (sequence, answer) in core.takeOwnAnswers() { admin.finish(sequence, AdminReply(answer: answer)) }
     admin.tick(now: Clock.now)
     resumeListening(now: Clock.now)
     if core.onlineCount != online { notify(.status(statusLine)) }
@@ -153,6 +164,7 @@ public final class HubServer {
     case Token.listener: acceptBurst(now: now)
     case Token.signals: takeSignals(now: now)
     case Token.admin: admin.accept(now: now)
+    case Token.upstreamFirst..<Token.adminFirst: upstream?.handle(token: event.token, now: now)
     case ..<(1 << Token.slotBits): admin.handle(event, now: now) { self.answer($0, now: now) }
     default:
       let slot = Int(event.token & ((1 << Token.slotBits) - 1))
@@ -355,6 +367,18 @@ public final class HubServer {
     core.lost(peer.link, reason: reason)
   }
 
+  // MARK: Upstream
+
+  /// Carries requests out and brings back what came of them, in this turn.
+  private func workUpstream() {
+    guard let upstream else { return }
+    let now = Clock.now
+    for request in core.takeUpstreamRequests() { upstream.submit(request, now: now) }
+    upstream.tick(now: now)
+    for outcome in upstream.takeFinished() { core.upstreamEnded(outcome, now: now) }
+    flushTouched()
+  }
+
   // MARK: Signals and administration
 
   private func takeSignals(now: Instant) {
@@ -412,8 +436,15 @@ public final class HubServer {
         return .reply(AdminReply(error: .badArgument))
       }
       let sent = core.sendText(text, to: to, now: now)
-      guard let failure = sent.failure else { return .later(sequence: sent.sequence) }
+      guard let failure = sent.failure else {
+        return .later(sequence: sent.sequence, withinMs: Limits.receiptTimeoutMs)
+      }
       return .reply(AdminReply(receipt: SendReceipt(to: to, sequence: sent.sequence, failure: failure)))
+    case .ask:
+      guard let text = request.text, (1...Limits.questionBytes).contains(text.utf8.count) else {
+        return .reply(AdminReply(error: .badArgument))
+      }
+      return .later(sequence: core.ask(text, now: now), withinMs: Limits.upstreamMs)
     }
   }
 }

@@ -37,8 +37,15 @@ public enum HubService {
     seed.wipe()
     try core.loadUpdates()
     try core.reloadJobs(now: Instant(ms: 0))
+    try core.loadQuestions()
+    let upstreamKey = try configuration.upstream?.readKey(directory) ?? ""
+    if let upstream = configuration.upstream, !upstream.isSecure, !upstream.isOnThisMachine {
+      log.line(.warning, "upstream: questions and the key go to \(upstream.host) in the clear; use https")
+    }
     let notifier = ServiceNotifier()
-    let server = try HubServer(core: core, listener: listener, directory: directory, log: log, notify: notifier.tell) {
+    let server = try HubServer(
+      core: core, listener: listener, directory: directory, log: log, upstreamKey: upstreamKey, notify: notifier.tell
+    ) {
       () throws(HubError) in try HubKeys(in: directory).tlsContext(expecting: pin)
     }
     log.line(

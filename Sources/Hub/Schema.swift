@@ -11,6 +11,7 @@ enum Schema {
     migrator.registerMigration("2 spool, streams", migrate: second)
     migrator.registerMigration("3 bundles, rollouts, systems", migrate: third)
     migrator.registerMigration("4 jobs", migrate: fourth)
+    migrator.registerMigration("5 knowledge, requests", migrate: fifth)
     return migrator
   }
 
@@ -92,6 +93,37 @@ enum Schema {
           result BLOB
         ) STRICT;
         CREATE INDEX jobs_unfinished ON jobs (id) WHERE is_finished = 0;
+        """)
+  }
+
+  /// What the hub was taught, with an index of its words, and what became of questions. The index has no copy of the texts:
+  /// whoever changes the one changes the other. No question of a node is written down.
+  private static func fifth(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE knowledge (
+          id INTEGER PRIMARY KEY NOT NULL,
+          hash INTEGER NOT NULL,
+          question TEXT NOT NULL CHECK (length(CAST(question AS BLOB)) BETWEEN 1 AND \(Limits.questionBytes)),
+          answer TEXT NOT NULL CHECK (length(CAST(answer AS BLOB)) BETWEEN 1 AND \(Limits.answerBytes)),
+          learnt_at INTEGER NOT NULL,
+          expires_at INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX knowledge_by_hash ON knowledge (hash);
+        CREATE VIRTUAL TABLE knowledge_words USING fts5(
+          question, answer, content='knowledge', content_rowid='id', tokenize='porter unicode61');
+        CREATE TABLE requests (
+          seq INTEGER PRIMARY KEY AUTOINCREMENT,
+          at INTEGER NOT NULL,
+          node INTEGER NOT NULL,
+          question INTEGER NOT NULL,
+          level INTEGER NOT NULL,
+          outcome TEXT NOT NULL,
+          cost INTEGER NOT NULL,
+          elapsed_ms INTEGER NOT NULL,
+          vote INTEGER
+        ) STRICT;
+        CREATE INDEX requests_by_node ON requests (node, question);
         """)
   }
 

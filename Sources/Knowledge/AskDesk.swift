@@ -3,8 +3,9 @@ import Wire
 
 /// The questions that the store could not answer: one is worked on, a few wait. A state machine without IO.
 ///
-/// The one in front first has its neighbours looked up (`.search`), then goes to the model (`.ask`) with what they say as
-/// its reference. Without neighbours it ends in `noAnswer`, unless its asker allows the model to answer out of nothing.
+/// The one in front first goes to the hub (`.askHub`), if it may. When that has no answer its neighbours are looked up
+/// (`.search`), then it goes to the model (`.ask`) with what they say as its reference. Without neighbours it ends in
+/// `noAnswer`, unless its asker allows the model to answer out of nothing.
 ///
 /// Order of calls: `add`; then, as often as `work` says something, that; `finish` once its asker has been told.
 ///
@@ -12,6 +13,8 @@ import Wire
 public final class AskDesk {
   public enum Work: Equatable, Sendable {
     case nothing
+    /// Put the question to the hub and call `askedHub` or `hubFailed`; then one of `hubAnswered` and `hubFailed`.
+    case askHub
     /// Give pages to `look`, from `search.nextPage` on.
     case search
     /// Put the question to the model and call `began`.
@@ -21,13 +24,17 @@ public final class AskDesk {
   }
 
   public enum State: Equatable, Sendable {
-    case waiting, searching, asking, answering, answered
+    case waiting, hubNext, hubAsked, searching, asking, answering, answered
     case failed(ErrorCode)
   }
 
   public struct Options: Equatable, Sendable {
     public var isFree = false
     public var explains = false
+    /// The owner lets questions leave the board, and the asker does not object.
+    public var mayAskHub = false
+    /// The hub or nobody.
+    public var onlyAsksHub = false
 
     public init() {}
   }
@@ -49,6 +56,10 @@ public final class AskDesk {
   /// How much of the answer the asker has been given.
   private var toldBytes = 0
   public private(set) var isGrounded = false
+  /// Why the hub did not answer the question in front; nil when it was not asked, or has answered.
+  public private(set) var hubFailure: ErrorCode?
+  /// The answer is the hub's: it lies where the hub's answers lie.
+  public private(set) var isFromHub = false
 
   public init() { places = InlineArray { _ in Place() } }
 
@@ -70,12 +81,19 @@ public final class AskDesk {
   }
 
   private func start() {
-    state = count > 0 ? .searching : .waiting
+    state = .waiting
     isAbandoned = false
     isGrounded = false
+    hubFailure = nil
+    isFromHub = false
     answer.removeAll()
     toldBytes = 0
     guard count > 0 else { return }
+    if places[0].options.mayAskHub { state = .hubNext } else { beginSearch() }
+  }
+
+  private func beginSearch() {
+    state = .searching
     let front = places[0]
     front.text.withUnsafeBytes { search.begin(RawSpan(_unsafeBytes: $0)) }
   }
@@ -91,9 +109,17 @@ public final class AskDesk {
   public func options(_ index: Int) -> Options { places[index].options }
   public func askedAt(_ index: Int) -> Instant { places[index].askedAt }
 
+  public func withQuestion<R>(_ index: Int, _ body: (RawSpan) throws(ErrorCode) -> R) throws(ErrorCode) -> R {
+    try Self.lend(places[index].text, body)
+  }
+
   public func withQuestion<R>(_ index: Int, _ body: (RawSpan) -> R) -> R {
     places[index].text.withUnsafeBytes { body(RawSpan(_unsafeBytes: $0)) }
   }
+
+  private static func lend<R>(
+    _ text: borrowing TextBuffer, _ body: (RawSpan) throws(ErrorCode) -> R
+  ) throws(ErrorCode) -> R { try body(text.bytes) }
 
   /// The asker has its answer, or has gone.
   public func finish(_ ticket: UInt64) {
@@ -117,12 +143,32 @@ public final class AskDesk {
 
   public var work: Work {
     switch state {
+    case .hubNext: .askHub
     case .searching: .search
     case .asking: isAbandoned ? .hangUp : .ask
     case .answering: isAbandoned ? .hangUp : .nothing
-    case .waiting, .answered, .failed: .nothing
+    case .waiting, .hubAsked, .answered, .failed: .nothing
     }
   }
+
+  // MARK: The hub
+
+  public func askedHub() { if state == .hubNext { state = .hubAsked } }
+
+  public func hubAnswered() {
+    guard state == .hubAsked else { return }
+    isFromHub = true
+    state = .answered
+  }
+
+  /// It could not be asked, or has no answer: this board goes on alone.
+  public func hubFailed(_ code: ErrorCode) {
+    guard state == .hubNext || state == .hubAsked else { return }
+    hubFailure = code
+    if places[0].options.onlyAsksHub { state = .failed(code) } else { beginSearch() }
+  }
+
+  // MARK: The model
 
   /// All pages have been looked at.
   public func searched() {
@@ -134,8 +180,6 @@ public final class AskDesk {
   public func began() { if state == .asking { state = .answering } }
 
   public func dropped() { if isAbandoned { remove(0) } }
-
-  // MARK: The model
 
   /// A piece of its answer; what does not fit is left out.
   public func take(_ piece: RawSpan) {

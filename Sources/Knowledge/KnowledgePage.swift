@@ -149,8 +149,9 @@ public final class PageWriter {
     return max(0, used - Limits.knowledgePageBytes)
   }
 
-  /// `without` leaves out an entry that is replaced or forgotten; the least recently used go when there is no room, pinned
-  /// ones never. Throws `full` when these leave none. `isUsed` tells of use since the page was written.
+  /// `without` leaves out an entry that is replaced or forgotten; when there is no room, answers of others go first, then
+  /// what was taught, of each the least recently used; pinned ones never, and for another's answer nothing that was taught.
+  /// Throws `full` when these leave none. `isUsed` tells of use since the page was written.
   public func write(
     _ page: borrowing KnowledgePage, without: Int?, adding: KnowledgeEntry?, nowS: UInt32,
     isUsed: (UInt32) -> Bool
@@ -172,7 +173,11 @@ public final class PageWriter {
     while size + needed > Limits.knowledgePageBytes
       || needed > 0 && keeps.nonzeroBitCount >= Limits.knowledgePageEntries
     {
-      guard let oldest = Self.oldest(page, keeps, used) else { throw .full }
+      let isTaught = (adding?.facts.level ?? 0) == 0
+      guard
+        let oldest = Self.oldest(page, keeps, used, taught: false)
+          ?? (isTaught ? Self.oldest(page, keeps, used, taught: true) : nil)
+      else { throw .full }
       keeps &= ~(1 << UInt64(oldest))
       size -= page.entry(oldest)?.bytes ?? 0
     }
@@ -186,11 +191,11 @@ public final class PageWriter {
   }
 
   private static func oldest(
-    _ page: borrowing KnowledgePage, _ keeps: UInt64, _ used: InlineArray<64, UInt32>
+    _ page: borrowing KnowledgePage, _ keeps: UInt64, _ used: InlineArray<64, UInt32>, taught: Bool
   ) -> Int? {
     var best: Int?
     for i in 0..<page.entryCount where keeps & (1 << UInt64(i)) != 0 {
-      guard let entry = page.entry(i), !entry.facts.isPinned else { continue }
+      guard let entry = page.entry(i), !entry.facts.isPinned, (entry.facts.level == 0) == taught else { continue }
       if let other = best, used[other] <= used[i] { continue }
       best = i
     }

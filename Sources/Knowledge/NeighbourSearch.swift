@@ -1,7 +1,8 @@
 import Bounded
 import Wire
 
-/// Looks for the entries that have most words in common with a question, page by page.
+/// Looks for the entries that have most words in common with a question, page by page. What a model said is none of them:
+/// one must not be the reference of another.
 public struct NeighbourSearch {
   public struct Neighbour: Equatable, Sendable {
     public var page = 0
@@ -36,7 +37,7 @@ public struct NeighbourSearch {
     for i in 0..<page.entryCount {
       let wanted = count < best.count ? least : max(least, best[best.count - 1].shared + 1)
       guard sketch.overlap(low: page.sketchLow(i), high: page.sketchHigh(i)) >= min(wanted, 2),
-        let entry = page.entry(i), entry.facts.isFresh(at: nowS)
+        let entry = page.entry(i), entry.facts.isFresh(at: nowS), entry.facts.level <= 1
       else { continue }
       var other = Sketch(entry.question)
       other.add(entry.answer)

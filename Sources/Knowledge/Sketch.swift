@@ -28,8 +28,11 @@ public struct Sketch {
     }
   }
 
+  /// Whether a word, in small letters, says nothing of what a text is about.
+  public static func leavesOut(_ word: RawSpan) -> Bool { Words.function.contains(word) }
+
   private mutating func add(_ word: InlineArray<32, UInt8>, _ count: Int) {
-    guard !Words.function.contains(word.span.bytes.extracting(0..<count)) else { return }
+    guard !Self.leavesOut(word.span.bytes.extracting(0..<count)) else { return }
     var stem = word.span.bytes.extracting(0..<Self.stemLength(word.span.bytes.extracting(0..<count)))
     if let other = Words.same.value(of: word.span.bytes.extracting(0..<count)) { stem = other }
     let hash = Crc32c.checksum(stem)

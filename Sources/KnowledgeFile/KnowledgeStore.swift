@@ -10,17 +10,7 @@ import Wire
 public final class KnowledgeStore {
   public static let token: UInt64 = 8 << 32
 
-  public enum Match {
-    case exact, normal, guarded
-
-    public var token: StaticString {
-      switch self {
-      case .exact: "exact"
-      case .normal: "normalised"
-      case .guarded: "guarded"
-      }
-    }
-  }
+  public typealias Match = QuestionMatch
 
   public struct Counters {
     public fileprivate(set) var hits: UInt64 = 0
@@ -137,7 +127,7 @@ public final class KnowledgeStore {
           if match == .guarded, other.match == .guarded, !rival.answer.elementsEqual(entry.answer) {
             isAmbiguous = true
           }
-          if Self.rank(match) <= Self.rank(other.match) { continue }
+          if match <= other.match { continue }
         }
         best = (place, i, match)
       }
@@ -147,7 +137,7 @@ public final class KnowledgeStore {
       return nil
     }
     counters.hits += 1
-    used[Int(asked.hash) % used.count] = asked.hash
+    used[mark(asked.hash)] = asked.hash
     return body(entry, best.match)
   }
 
@@ -158,19 +148,8 @@ public final class KnowledgeStore {
     return load(places.1, 1) && isFirstRead
   }
 
-  private static func rank(_ match: Match) -> Int {
-    switch match {
-    case .exact: 2
-    case .normal: 1
-    case .guarded: 0
-    }
-  }
-
   private func match(_ entry: borrowing KnowledgeEntry, _ question: RawSpan) -> Match? {
-    if entry.question.elementsEqual(question) { return .exact }
-    known.read(entry.question)
-    if known.hasSameNormal(as: asked) { return .normal }
-    return known.hasSameSignature(as: asked) ? .guarded : nil
+    asked.match(question, with: entry.question, known: &known)
   }
 
   /// Why this entry's answer is not given to a question.
@@ -183,7 +162,8 @@ public final class KnowledgeStore {
   // MARK: Writing
 
   /// Begins to write; `lastWrite` rises to the number that this returns when it is done. Throws `busy` while another
-  /// change is on its way, and `full` when pinned entries take the room.
+  /// change is on its way, and `full` when pinned entries take the room; for an answer that was not taught (`level` above
+  /// 0) also when taught ones do, or when the question has one.
   public func learn(
     _ question: RawSpan, _ answer: RawSpan, pinned: Bool, ttlS: UInt32, level: UInt8, nowS: UInt32
   ) throws(ErrorCode) -> UInt64 {
@@ -192,6 +172,11 @@ public final class KnowledgeStore {
     let places = layout.places(asked.hash)
     guard loadPlaces(asked.hash) else { throw .ioFailed }
     let old = sameQuestion()
+    if level > 0, let old, let there = view(old.place).entry(old.index), there.facts.level == 0,
+      there.facts.isFresh(at: nowS)
+    {
+      throw .full
+    }
     var facts = EntryFacts()
     facts.hash = asked.hash
     var sketch = Sketch(question)
@@ -223,7 +208,10 @@ public final class KnowledgeStore {
     return submit(old.place == 0 ? places.0 : places.1, added: 0, removed: 1)
   }
 
-  private func isUsed(_ hash: UInt32) -> Bool { used[Int(hash) % used.count] == hash }
+  private func isUsed(_ hash: UInt32) -> Bool { used[mark(hash)] == hash }
+
+  /// Its place among the marks. A hash is no `Int` where that has 32 bits.
+  private func mark(_ hash: UInt32) -> Int { Int(hash % UInt32(used.count)) }
 
   private func sameQuestion() -> (place: Int, index: Int)? {
     for place in 0..<2 {

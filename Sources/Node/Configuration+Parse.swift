@@ -63,6 +63,8 @@ extension Configuration {
       return true
     case .knowledgeBytes: return Self.assign(&knowledgeBytes, ConfigurationValue.sizeBytes(value))
     case .modelSocket: return Self.assign(&modelSocket, ConfigurationValue.path(value))
+    case .upstream: return Self.assign(&upstream, ConfigurationValue.upstream(value))
+    case .upstreamKeep: return Self.assign(&upstreamKeepS, ConfigurationValue.keepS(value))
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
     case .updates: return Self.assign(&updates, ConfigurationValue.updatePolicy(value))
     case .updateSocket: return Self.assign(&updateSocket, ConfigurationValue.path(value))
@@ -80,7 +82,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<25, Int>(repeating: 0)
+  private var lines = InlineArray<27, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -215,6 +217,8 @@ private struct ConfigurationParser {
     case .relayListen: .listenAddress
     case .relayAddress: .hubAddress
     case .updates: .updates
+    case .upstream: .upstream
+    case .upstreamKeep: .keep
     }
   }
 }

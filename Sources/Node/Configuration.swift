@@ -31,6 +31,10 @@ public struct Configuration: Sendable {
   public internal(set) var knowledgeBytes: UInt64 = 0
   /// Where the model's worker listens.
   public internal(set) var modelSocket = SocketPathText("/run/skynod/infer.sock")!
+  /// Where questions may go that this node does not answer itself.
+  public internal(set) var upstream = Upstream.off
+  /// How long answers from there are kept, seconds; 0: not at all.
+  public internal(set) var upstreamKeepS = UInt32(Limits.keepAnswersMs / 1_000)
   public internal(set) var rekeyIntervalMs: UInt64 = Limits.rekeyAfterMs
   public internal(set) var temperature = Threshold(switchOff: 80, critical: 90, hysteresis: 5)
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
@@ -66,6 +70,12 @@ extension Configuration {
     case debug = 7
 
     public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  public enum Upstream: UInt8, Sendable {
+    /// They stay on the board.
+    case off
+    case hub
   }
 
   /// Where the board's condition takes duties away: at `switchOff` compute, at `critical` relay too.
@@ -107,9 +117,11 @@ extension Configuration {
     case updateSocket
     case knowledgeBytes
     case modelSocket
+    case upstream
+    case upstreamKeep
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 25
+    static let count = 27
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -139,6 +151,8 @@ extension Configuration {
       case .updateSocket: "update_socket"
       case .knowledgeBytes: "knowledge_bytes"
       case .modelSocket: "model_socket"
+      case .upstream: "upstream"
+      case .upstreamKeep: "upstream_keep"
       }
     }
 

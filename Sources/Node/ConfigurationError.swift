@@ -86,6 +86,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     case memoryOrder
     case logLevel
     case updates
+    case upstream
+    case keep
     case listenAddress
 
     /// What was expected, for people. The figures are those of `Limits`; a test compares them.
@@ -122,6 +124,8 @@ public struct ConfigurationError: Error, Equatable, Sendable {
       case .listenAddress: "expected ADDRESS:PORT, a literal address and a port from 1 to 65535"
       case .logLevel: "expected error, warning, info or debug"
       case .updates: "expected off, ask or auto"
+      case .upstream: "expected off or hub"
+      case .keep: "expected a whole number of seconds up to a year, such as 168h; 0 keeps nothing"
       }
     }
   }

@@ -181,6 +181,19 @@ enum ConfigurationValue {
     return nil
   }
 
+  static func upstream(_ text: RawSpan) -> Configuration.Upstream? {
+    if text.elementsEqual("off") { return .off }
+    if text.elementsEqual("hub") { return .hub }
+    return nil
+  }
+
+  /// Whole seconds, up to a year; 0 needs no unit.
+  static func keepS(_ text: RawSpan) -> UInt32? {
+    if text.elementsEqual("0") { return 0 }
+    guard let ms = durationMs(text), ms % 1_000 == 0, ms <= 365 * 86_400_000 else { return nil }
+    return UInt32(ms / 1_000)
+  }
+
   /// Exactly 64 hex digits, in either case.
   static func hex32(_ text: RawSpan) -> InlineArray<32, UInt8>? {
     guard text.byteCount == 64 else { return nil }

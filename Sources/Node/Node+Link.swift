@@ -49,6 +49,7 @@ extension Node {
     challenged = nil
     isWayNew = false
     isCutOff = false
+    question.fail(.offline)
     dictionaryLinkEnded()
     systemLinkEnded()
   }
@@ -117,6 +118,7 @@ extension Node {
     // The wait after an update is for the one that was tried, not for a newer one.
     if configure.dictionaryGeneration > hubDictionaryGeneration { updateRetryAt = now }
     hubDictionaryGeneration = configure.dictionaryGeneration
+    hubTakesQuestions = configure.takesQuestions
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)

@@ -201,7 +201,7 @@ extension Node {
     case .message where frame.isDurable: forwardUp(frame, from: place, now: now)
     case .message: try takeFromLeaf(message: frame, place, now: now)
     case .receipt: try takeFromLeaf(receipt: frame, place, now: now)
-    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult:
+    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult, .question, .vote:
       forwardUp(frame, from: place, now: now)
     case .pong: if frame.sequence != 0 { forwardUp(frame, from: place, now: now) }
     // A leaf may be a relay itself.
@@ -328,7 +328,7 @@ extension Node {
     let message = Configure(
       wallTimeMs: wallTimeMs(now: now), heartbeatIntervalMs: UInt32(heartbeatIntervalMs),
       rekeyAfterMs: UInt32(hubRekeyAfterMs), dictionaryGeneration: hubDictionaryGeneration,
-      allowedDuties: allowedDuties, hubs: admission.hubs)
+      allowedDuties: allowedDuties, hubs: admission.hubs, takesQuestions: hubTakesQuestions)
     scratch.clear()
     guard message.append(to: &scratch),
       sendDown(FrameHeader(kind: .configure, destination: peer.id), to: place, now: now) == nil

@@ -31,8 +31,10 @@ extension Node {
     case .bundlePiece: try takeBundlePiece(now: now)
     case .job: try takeJob(now: now)
     case .jobCancel: try takeJobCancel(now: now)
+    case .answer: try takeAnswer(now: now)
     case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
-      .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult:
+      .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult, .question,
+      .vote:
       counters.ignored += 1
     }
   }

@@ -13,6 +13,8 @@ public struct NodeSettings: Sendable {
   public var thresholds = DutyThresholds()
   public var rekeyAfterMs: UInt64 = Limits.rekeyAfterMs
   public var updates = UpdatePolicy.ask
+  /// Questions may leave the board, for its hub.
+  public var asksHub = false
   public var ticket: Ticket?
 
   public init() {}
@@ -24,6 +26,7 @@ public struct NodeSettings: Sendable {
     thresholds = DutyThresholds(configuration)
     rekeyAfterMs = configuration.rekeyIntervalMs
     updates = configuration.updates
+    asksHub = configuration.upstream == .hub
     if !configuration.ticket.isEmpty { ticket = try Ticket(parsing: configuration.ticket.bytes) }
   }
 }
@@ -192,10 +195,14 @@ public final class Node {
   /// Of the dictionary in use here, and of the one that the hub has; 0: none.
   public internal(set) var dictionaryGeneration: UInt32 = 0
   public internal(set) var hubDictionaryGeneration: UInt32 = 0
+  /// The hub, and every relay on the way to it, knows what a question is.
+  public internal(set) var hubTakesQuestions = false
   public let words = WordDesk()
   public let update = DictionaryUpdate()
   public let system = SystemUpdate()
   public let jobs = JobDesk()
+  /// The one question that is at the hub.
+  public let question: HubQuestion
   public internal(set) var policy = DutyPolicy()
   public internal(set) var clockSource = ClockSource.unknown
   public var session = Session()
@@ -255,8 +262,9 @@ public final class Node {
   /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
   public init(
     seed: borrowing Secret<32>, entropy: borrowing Secret<32>, me: NodeSelf, settings: NodeSettings,
-    admission: Admission, stores: Stores? = nil, relayPlaces: Int = 0
+    admission: Admission, stores: Stores? = nil, relayPlaces: Int = 0, keepsKnowledge: Bool = false
   ) {
+    question = HubQuestion(hasRoom: keepsKnowledge)
     self.stores = stores
     relay = Relay(places: relayPlaces)
     inbox = Inbox(lastNumber: stores.map { $0.incoming.nextSequence - 1 } ?? 0)
@@ -297,6 +305,7 @@ public final class Node {
       runDictionary(now: now)
       runSystem(now: now)
       runJobs(now: now)
+      question.expire(now: now)
     }
   }
 
@@ -322,7 +331,8 @@ public final class Node {
 
   /// When `handle(.tick)` is due.
   public var nextDeadline: Instant {
-    min(min(min(timers.next, systemDeadline), jobDeadline), min(dictionaryDeadline, relayDeadline))
+    let background = min(min(systemDeadline, jobDeadline), question.deadline)
+    return min(min(timers.next, background), min(dictionaryDeadline, relayDeadline))
   }
 
   /// The duties in force: wanted by the owner, allowed by the hub, not held back by the board.

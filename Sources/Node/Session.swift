@@ -242,7 +242,8 @@ public struct Session: ~Copyable {
       return .closed(code)
     case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .stored, .wordQuery, .wordAnswer,
       .dictionaryRequest, .dictionaryPiece, .system, .bundleOffer, .bundleRequest, .bundlePiece, .admit, .admitted,
-      .routeChallenge, .routeProof, .attach, .attached, .detach, .job, .jobProgress, .jobResult, .jobCancel:
+      .routeChallenge, .routeProof, .attach, .attached, .detach, .job, .jobProgress, .jobResult, .jobCancel, .question,
+      .answer, .vote:
       return .frame(frame)
     }
   }

@@ -88,7 +88,7 @@ public final class Resolver {
   public func cancel() { sky_dns_cancel(raw) }
 }
 
-/// Makes one TLS connection to a named host: resolve, connect, handshake.
+/// Makes one TLS connection to a named host: resolve, connect, handshake. Or, for who asks for that, one in the clear.
 ///
 /// Addresses are tried one after the other, families in turn, each for `Limits.connectAttemptMs`; the
 /// first that accepts a connection is used. It watches whatever descriptor is current under its one
@@ -102,6 +102,8 @@ public final class Dialer {
     case waiting(until: Instant)
     /// Done. The connection's descriptor is in the loop for reading under the dialer's token.
     case connected(TlsConnection)
+    /// The same, without TLS: nothing to trust was given.
+    case connectedInClear(StreamSocket)
   }
 
   private enum Phase {
@@ -137,9 +139,9 @@ public final class Dialer {
   public var address: Address? { nextAddress > 0 ? addresses[nextAddress - 1] : nil }
 
   /// Starts anew, giving up what was under way. Not later than `deadline` it ends with an error:
-  /// `resolveFailed`, `connectFailed` or `handshakeTimeout`, whichever step was not done.
+  /// `resolveFailed`, `connectFailed` or `handshakeTimeout`, whichever step was not done. Without `trust` there is no TLS.
   public func start(
-    _ host: HostText, port: UInt16, trust: TlsContext, token: UInt64, deadline: Instant
+    _ host: HostText, port: UInt16, trust: TlsContext?, token: UInt64, deadline: Instant
   ) throws(ErrorCode) {
     cancel()
     self.host = host
@@ -191,7 +193,12 @@ public final class Dialer {
         var isOver = now >= until
         var isConnected = false
         do { isConnected = try socket.connectResult() } catch { isOver = true }
-        if isConnected {
+        if isConnected, trust == nil {
+          socket.tune()
+          try watch(socket.descriptor, .read)
+          phase = .idle
+          return .connectedInClear(socket)
+        } else if isConnected {
           try secure(socket)
         } else if now >= overall {
           throw .connectFailed

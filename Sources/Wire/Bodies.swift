@@ -13,11 +13,14 @@ public struct Configure: Equatable, Sendable {
   public var dictionaryGeneration: UInt32
   public var allowedDuties: Duties
   public var hubs: HubList
+  /// The hub knows QUESTION and VOTE; an older one would end the link for them.
+  public var takesQuestions: Bool
 
   public init(
     wallTimeMs: UInt64, heartbeatIntervalMs: UInt32, rekeyAfterMs: UInt32, dictionaryGeneration: UInt32,
-    allowedDuties: Duties, hubs: HubList
+    allowedDuties: Duties, hubs: HubList, takesQuestions: Bool = false
   ) {
+    self.takesQuestions = takesQuestions
     self.wallTimeMs = wallTimeMs
     self.heartbeatIntervalMs = heartbeatIntervalMs
     self.rekeyAfterMs = rekeyAfterMs
@@ -39,6 +42,8 @@ public struct Configure: Equatable, Sendable {
       for _ in 0..<Int(hubCount) {
         guard hubs.append(try HubEntry(from: &reader)) else { throw .invalid }
       }
+      // Older hubs end here.
+      takesQuestions = reader.remaining > 0 ? try reader.integer(UInt8.self) & 1 != 0 : false
       guard heartbeatIntervalMs >= Limits.heartbeatMinimumMs, heartbeatIntervalMs <= Limits.heartbeatMaximumMs,
         rekeyAfterMs > 0, rekeyAfterMs <= Limits.rekeyAfterMs
       else { throw .invalid }
@@ -54,7 +59,7 @@ public struct Configure: Equatable, Sendable {
     queue.append(bigEndian: allowedDuties.rawValue)
     queue.append(bigEndian: UInt8(hubs.count))
     for i in 0..<hubs.count where !hubs[i].append(to: &queue) { return false }
-    return true
+    return !takesQuestions || queue.append(bigEndian: UInt8(1))
   }
 }
 

@@ -83,6 +83,11 @@ public struct ControlReply: ~Copyable {
 
   /// Ends the reply with an error, and with a sentence that fits the case better than the usual one.
   public mutating func error(_ code: ErrorCode, sentence: StaticString) {
+    error(code, sentence: sentence, nearest: RawSpan())
+  }
+
+  /// The same, naming what is near: in quotes behind the sentence, in JSON as a member of its own.
+  public mutating func error(_ code: ErrorCode, sentence: StaticString, nearest: RawSpan) {
     reset(json: isJson)
     failure = code
     isComplete = true
@@ -93,6 +98,10 @@ public struct ControlReply: ~Copyable {
       text.append(code.token)
       text.append("\",\"text\":")
       text.append(json: Self.span(sentence))
+      if nearest.byteCount > 0 {
+        text.append(",\"nearest\":")
+        text.append(json: nearest)
+      }
       text.append("}}\n")
     } else {
       text.append("ERR ")
@@ -101,6 +110,10 @@ public struct ControlReply: ~Copyable {
       text.append(code.token)
       text.append(" ")
       text.append(sentence)
+      if nearest.byteCount > 0 {
+        text.append(": ")
+        ControlText.writeQuoted(nearest, to: &text)
+      }
       text.append("\n")
     }
   }

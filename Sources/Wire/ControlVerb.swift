@@ -28,9 +28,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
   case encode, decode, lookup, translate, dict, relay, post64, update
-  case ask, learn, forget, knowledge
+  case ask, learn, forget, knowledge, vote
 
-  public static let count: UInt8 = 28
+  public static let count: UInt8 = 29
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -72,6 +72,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .learn: "learn"
     case .forget: "forget"
     case .knowledge: "knowledge"
+    case .vote: "vote"
     }
   }
 
@@ -93,10 +94,11 @@ public enum ControlVerb: UInt8, Sendable {
     case .dict: "status|update|open"
     case .update: "status|check|apply|rollback|restart"
     case .relay: "[ticket TICKET [HOST:PORT]]"
-    case .ask: "grounded|free|explain QUESTION"
+    case .ask: "grounded|free|explain[,local|,upstream] QUESTION"
     case .learn: "plain|pin SECONDS \"QUESTION\" ANSWER"
     case .forget: "QUESTION"
     case .knowledge: "status | after N"
+    case .vote: "ID good|bad"
     default: ""
     }
   }
@@ -127,10 +129,11 @@ public enum ControlVerb: UInt8, Sendable {
     case .relay: "the relay's address and counters; a ticket that leads through it"
     case .post64: "like post, of bytes in base64"
     case .update: "the board's system; put the hub's newer one into the other slot; go back; restart to try it"
-    case .ask: "answer from what was taught, else from the model"
+    case .ask: "answer from what was taught, else from the hub, else from the model"
     case .learn: "keep the answer to a question, SECONDS long (0: no limit)"
     case .forget: "drop the answer to a question"
     case .knowledge: "the store's state; what was taught, page by page"
+    case .vote: "tell the hub whether an answer of it was good"
     }
   }
 
@@ -157,7 +160,7 @@ public enum ControlVerb: UInt8, Sendable {
   public var argumentRange: (least: Int, most: Int) {
     switch self {
     case .join, .json: (1, 1)
-    case .send, .ask: (2, 2)
+    case .send, .ask, .vote: (2, 2)
     case .post, .post64, .learn: (3, 3)
     case .forget: (1, 1)
     case .knowledge: (1, 2)

@@ -85,6 +85,10 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case overBudget = 97
   case badNumbers = 98
 
+  // Questions to the hub
+  case quotaUsed = 99
+  case upstreamFailed = 100
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -158,6 +162,8 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .offDuty: "off_duty"
     case .overBudget: "over_budget"
     case .badNumbers: "bad_numbers"
+    case .quotaUsed: "quota_used"
+    case .upstreamFailed: "upstream_failed"
     }
   }
 
@@ -232,6 +238,8 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .offDuty: "the node computes nothing now"
     case .overBudget: "the job needs more than its budget"
     case .badNumbers: "the numbers give no result"
+    case .quotaUsed: "the node's questions of this hour, or the hub's money of this day, are used up"
+    case .upstreamFailed: "the hub's upstream gave no answer that can be used; see the hub's journal"
     }
   }
 

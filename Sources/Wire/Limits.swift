@@ -264,6 +264,22 @@ public enum Limits {
   /// What it says of itself when it is asked whether it lives.
   public static let modelSignBytes = 1_024
 
+  // MARK: Answers of the hub (docs/knowledge.md)
+
+  /// Questions that an answer names as its sources: as many as a model is shown.
+  public static let answerSources = neighbours
+  public static let brandBytes = 32
+  /// The body of the longest answer: one frame.
+  public static let answerFrameBytes =
+    signatureBytes + Answer.Head.byteCount + 2 + brandBytes + answerSources * (2 + questionBytes) + answerBytes
+  /// The highest cost that an answer may tell, in millionths: no sum of those that a hub keeps overflows.
+  public static let costMaximum: UInt64 = 1 << 40
+  /// The longest that a hub may wait for its upstream, and a node for its hub.
+  public static let upstreamMs: UInt64 = 60_000
+  public static let questionWaitMs: UInt64 = upstreamMs + 5_000
+  /// How long an answer of the hub is kept unless the configuration says otherwise: 7 days.
+  public static let keepAnswersMs: UInt64 = 7 * 86_400_000
+
   // MARK: Compute (docs/compute.md)
 
   /// The longest input of a job, and the longest result: one frame each, and a message never waits for more.
@@ -352,6 +368,8 @@ public enum Limits {
     precondition(
       2 * (questionBytes + neighbours * (questionBytes + answerBytes)) + 512 <= modelRequestBytes,
       "the neighbours fit a request")
+    precondition(Question.byteCount + questionBytes <= frameBodyBytes && answerFrameBytes <= frameBodyBytes)
+    precondition(2 * answerBytes + 1_024 <= controlReplyBytes, "an answer fits a reply, escaped")
     precondition(JobOrder.byteCount + jobBytes <= frameBodyBytes && JobResult.byteCount + jobBytes <= frameBodyBytes)
     precondition(jobQueue < jobPlaces && 4 * jobWideNumbers <= jobBytes, "a result has a place beside a full queue")
     precondition(2 * jobBytes + 256 <= modelRequestBytes, "a text fits a request, escaped")

@@ -98,6 +98,12 @@ public enum FrameKind: UInt8, Sendable {
   case jobResult = 42
   /// Hub to node: it is wanted no more.
   case jobCancel = 43
+  /// Node to hub: what neither its store nor its model answers well.
+  case question = 44
+  /// Hub to node: what is known of that, or why nothing is.
+  case answer = 45
+  /// Node to hub: whether an answer was any good.
+  case vote = 46
   /// Relay to hub: the HELLO of a node that wants in through it.
   case admit = 30
   /// Hub to relay: the id of that node, or why not.

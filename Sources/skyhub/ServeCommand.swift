@@ -39,6 +39,11 @@ struct ServeCommand: ParsableCommand {
       "The dictionary that answers what nodes do not know. Without it: the one that is published.",
       valueName: "file"), completion: .file())
   var dictionary: String?
+  @Option(
+    help: ArgumentHelp(
+      "Who answers questions that this hub does not: a file with the endpoint, its prices and limits, see skyhub(1). "
+        + "Without it: nobody.", valueName: "file"), completion: .file())
+  var upstream: String?
 
   func validate() throws {
     if hubId == 0 || hubId > Limits.lightNodeLast {
@@ -47,7 +52,15 @@ struct ServeCommand: ParsableCommand {
     do throws(HubError) { try settings.check() } catch { throw ValidationError("\(error)") }
   }
 
-  func run() throws { try HubService.run(settings, advertise: advertise, dataPath: data.path) }
+  func run() throws {
+    var settings = settings
+    if let upstream {
+      let read = try UpstreamConfiguration(file: upstream)
+      settings.questionsPerHour = read.questionsPerHour
+      settings.upstream = read
+    }
+    try HubService.run(settings, advertise: advertise, dataPath: data.path)
+  }
 
   private var settings: HubConfiguration {
     var settings = HubConfiguration()

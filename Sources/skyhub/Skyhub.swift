@@ -26,6 +26,7 @@ struct Skyhub: ParsableCommand {
       ServeCommand.self, TokenCommand.self, NodesCommand.self, AllowCommand.self, RevokeCommand.self,
       SendCommand.self, InboxCommand.self, EventsCommand.self, StatusCommand.self, IdCommand.self,
       LexiconCommand.self, BundleCommand.self, RolloutCommand.self, JobCommand.self,
+      KnowledgeCommand.self,
     ])
 
   static func main() {

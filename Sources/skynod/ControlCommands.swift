@@ -38,7 +38,7 @@ final class ControlCommands {
       case .relay: try relay(request, node, door, &reply)
       case .update: try UpdateCommands.handle(request, node, now: context.now, reply: &reply)
       case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict, .ask,
-        .learn, .forget, .knowledge:
+        .learn, .forget, .knowledge, .vote:
         throw .unknownCommand
       }
     } catch {

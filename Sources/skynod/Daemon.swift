@@ -105,7 +105,8 @@ final class Daemon: ControlHandler {
     let me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
     return Node(
       seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores,
-      relayPlaces: configuration.relayListen == nil ? 0 : Limits.relayPeers)
+      relayPlaces: configuration.relayListen == nil ? 0 : Limits.relayPeers,
+      keepsKnowledge: configuration.knowledgeBytes > 0)
   }
 
   private static func makeDoor(
@@ -123,7 +124,8 @@ final class Daemon: ControlHandler {
     guard configuration.knowledgeBytes > 0, let model else { return nil }
     do throws(ErrorCode) {
       return try KnowledgeDesk(
-        directory: directory, bytes: configuration.knowledgeBytes, model: model, loop: loop)
+        directory: directory, bytes: configuration.knowledgeBytes, keepS: configuration.upstreamKeepS, model: model,
+        loop: loop)
     } catch {
       telling.internalTrouble(
         "knowledge.store cannot be made or is damaged; check space, or remove it and import again"
@@ -279,8 +281,10 @@ final class Daemon: ControlHandler {
       // What a medium has done meanwhile it tells once: the node goes on with it in this turn.
     } while rings.pump(now: now)
     act(now: now)
-    knowledge?.pump(now: now, nowS: wallSeconds(now: now)) { control.isHeld($0) }
+    knowledge?.pump(node, now: now, nowS: wallSeconds(now: now)) { control.isHeld($0) }
     workWithModel(now: now)
+    // A question may be for the hub.
+    flushLink(now: now)
     control.answerHeld(handler: self)
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
@@ -400,13 +404,13 @@ final class Daemon: ControlHandler {
     case .encode, .decode, .lookup, .translate, .dict:
       dictionaryCommands.handle(request, node: node, now: now, reply: &reply)
       tell(.tick, now: now)
-    case .ask, .learn, .forget, .knowledge:
+    case .ask, .vote, .learn, .forget, .knowledge:
       guard let knowledge else {
         return reply.error(
           .notFound,
           sentence: "this node keeps no knowledge; set knowledge_bytes and start it again, or see the journal")
       }
-      knowledge.handle(request, now: now, nowS: wallSeconds(now: now), reply: &reply)
+      knowledge.handle(request, node, now: now, nowS: wallSeconds(now: now), reply: &reply)
     default:
       let context = ControlContext(now: now, startedAt: startedAt, allocationsAtReady: heapAtReady)
       commands.handle(request, node: node, door: door, context: context, reply: &reply)
@@ -421,7 +425,7 @@ final class Daemon: ControlHandler {
     switch held.verb {
     case .ask, .learn, .forget:
       let now = Clock.now
-      return knowledge?.finish(held, now: now, nowS: wallSeconds(now: now), reply: &reply) ?? true
+      return knowledge?.finish(held, node, now: now, nowS: wallSeconds(now: now), reply: &reply) ?? true
     default: return commands.finish(held, node: node, reply: &reply)
     }
   }
@@ -460,6 +464,7 @@ final class Daemon: ControlHandler {
       fresh.keepWhatNeedsRestart(of: configuration)
       fresh.wipeTicket()
       configuration = fresh
+      knowledge?.keepS = fresh.upstreamKeepS
       control.operateGroup = Self.operateGroup(fresh)
       dictionary.reload(boardFile: fresh.dictionaryFile)
       useDictionary()

@@ -5,21 +5,24 @@ import Node
 import Platform
 import Wire
 
-/// The verbs `ask`, `learn`, `forget` and `knowledge`: joins the store, the questions that wait, and the
+/// The verbs `ask`, `vote`, `learn`, `forget` and `knowledge`: joins the store, the questions that wait, the hub and the
 /// model's worker.
 ///
 /// Made only when the configuration keeps knowledge. Makes its buffers once.
 final class KnowledgeDesk {
-  private let store: KnowledgeStore
-  private let desk = AskDesk()
+  let store: KnowledgeStore
+  let desk = AskDesk()
   private let model: ModelLink
-  private var text = TextBuffer(capacity: Limits.questionBytes + Limits.answerBytes)
-  private var answer = TextBuffer(capacity: Limits.answerBytes)
+  var text = TextBuffer(capacity: Limits.questionBytes + Limits.answerBytes)
+  var answer = TextBuffer(capacity: Limits.answerBytes)
   private var failedWrite: UInt64 = 0
+  /// How long an answer of the hub is kept, seconds; 0: not at all.
+  var keepS: UInt32
 
   init(
-    directory: PathText, bytes: UInt64, model: ModelLink, loop: EventLoop
+    directory: PathText, bytes: UInt64, keepS: UInt32, model: ModelLink, loop: EventLoop
   ) throws(ErrorCode) {
+    self.keepS = keepS
     store = try KnowledgeStore(directory: directory, bytes: bytes, loop: loop)
     self.model = model
   }
@@ -29,7 +32,7 @@ final class KnowledgeDesk {
   var deadline: Instant {
     switch desk.work {
     case .nothing: desk.state == .answering ? model.deadline : .never
-    case .search, .ask, .hangUp: Instant(ms: 0)
+    case .askHub, .search, .ask, .hangUp: Instant(ms: 0)
     }
   }
 
@@ -37,7 +40,7 @@ final class KnowledgeDesk {
   var needsModel: Bool { desk.state == .asking || desk.state == .answering }
 
   /// Once a turn. `isHeld` says whether a client still waits for a ticket.
-  func pump(now: Instant, nowS: UInt32, isHeld: (HeldReply) -> Bool) {
+  func pump(_ node: Node, now: Instant, nowS: UInt32, isHeld: (HeldReply) -> Bool) {
     let before = store.lastWrite
     store.pump()
     if store.lastWrite != before, store.hasLastWriteFailed { failedWrite = store.lastWrite }
@@ -47,8 +50,10 @@ final class KnowledgeDesk {
       if !isHeld(HeldReply(.ask, ticket)) { desk.finish(ticket) }
       index -= 1
     }
+    takeFromHub(node, nowS: nowS)
     switch desk.work {
     case .nothing: break
+    case .askHub: askHub(node, now: now)
     case .search: search(nowS: nowS)
     case .ask: askModel(now: now, nowS: nowS)
     case .hangUp:
@@ -96,14 +101,21 @@ final class KnowledgeDesk {
     take(step)
   }
 
-  private static func lend(_ text: borrowing TextBuffer, _ body: (RawSpan) -> Void) { body(text.bytes) }
+  static func lend(_ text: borrowing TextBuffer, _ body: (RawSpan) -> Void) { body(text.bytes) }
 
   // MARK: Requests
 
-  func handle(_ request: borrowing ControlRequest, now: Instant, nowS: UInt32, reply: inout ControlReply) {
+  func handle(
+    _ request: borrowing ControlRequest, _ node: Node, now: Instant, nowS: UInt32, reply: inout ControlReply
+  ) {
     do throws(ErrorCode) {
       switch request.verb {
-      case .ask: try ask(request, now, nowS, &reply)
+      case .ask: try ask(request, node, now, nowS, &reply)
+      case .vote:
+        guard let id = request.number(0), let id = UInt32(exactly: id), id > 0,
+          request.argument(1, is: "good") || request.argument(1, is: "bad")
+        else { throw .badArgument }
+        try node.vote(Vote(id: id, isGood: request.argument(1, is: "good")), now: now)
       case .learn: try learn(request, nowS, &reply)
       case .forget:
         try read(request.argument(0), Limits.questionBytes)
@@ -117,7 +129,7 @@ final class KnowledgeDesk {
   }
 
   /// The argument without its quotes, in `text`.
-  private func read(_ argument: RawSpan, _ most: Int) throws(ErrorCode) {
+  func read(_ argument: RawSpan, _ most: Int) throws(ErrorCode) {
     text.removeAll()
     guard ControlText.read(argument, into: &text), !text.isEmpty, Self.isClean(text) else { throw .badArgument }
     guard text.count <= most, !text.isTruncated else { throw .tooLong }
@@ -162,8 +174,8 @@ final class KnowledgeDesk {
   }
 
   /// A held reply whose time may have come.
-  func finish(_ held: HeldReply, now: Instant, nowS: UInt32, reply: inout ControlReply) -> Bool {
-    if held.verb == .ask { return finishAsk(held.value, now, nowS, &reply) }
+  func finish(_ held: HeldReply, _ node: Node, now: Instant, nowS: UInt32, reply: inout ControlReply) -> Bool {
+    if held.verb == .ask { return finishAsk(held.value, node, now, nowS, &reply) }
     guard store.lastWrite >= held.value else { return false }
     if failedWrite == held.value {
       reply.error(.ioFailed, sentence: "the medium did not take it: nothing was changed; see the journal")
@@ -174,131 +186,6 @@ final class KnowledgeDesk {
       reply.field("result", "forgotten")
     }
     return true
-  }
-
-  // MARK: Asking
-
-  /// `ask grounded|free|explain TEXT`
-  private func ask(
-    _ request: borrowing ControlRequest, _ now: Instant, _ nowS: UInt32, _ reply: inout ControlReply
-  ) throws(ErrorCode) {
-    var options = AskDesk.Options()
-    options.isFree = request.argument(0, is: "free")
-    options.explains = request.argument(0, is: "explain")
-    guard options.isFree || options.explains || request.argument(0, is: "grounded") else { throw .badArgument }
-    try read(request.argument(1), Limits.questionBytes)
-    if known(text, now, nowS, &reply) { return }
-    reply.hold(HeldReply(.ask, try add(text, options, now)))
-  }
-
-  private func add(
-    _ text: borrowing TextBuffer, _ options: AskDesk.Options, _ now: Instant
-  ) throws(ErrorCode) -> UInt64 {
-    try desk.add(text.bytes, options, now: now)
-  }
-
-  /// Answers from the store, if it can.
-  private func known(
-    _ question: borrowing TextBuffer, _ now: Instant, _ nowS: UInt32, _ reply: inout ControlReply
-  ) -> Bool {
-    store.find(question.bytes, nowS: nowS) { entry, match in
-      reply.field("answer", entry.answer)
-      reply.field("level", "L0")
-      reply.field("match", match.token)
-      reply.field("brand", entry.facts.level == 0 ? "taught" : "kept")
-      reply.field("latency_ms", Clock.now.since(now))
-      reply.field("cost", 0)
-      reply.field("grounded", true)
-      if entry.facts.learntAt == 0 || nowS < entry.facts.learntAt {
-        reply.fieldUnknown("age_s")
-      } else {
-        reply.field("age_s", UInt64(nowS - entry.facts.learntAt))
-      }
-      reply.field("sources", 1)
-      reply.beginRows()
-      reply.beginRow()
-      reply.field("source", entry.question)
-      reply.endRow()
-      reply.endRows()
-      return true
-    } ?? false
-  }
-
-  private func finishAsk(_ ticket: UInt64, _ now: Instant, _ nowS: UInt32, _ reply: inout ControlReply) -> Bool {
-    guard let index = desk.index(of: ticket) else {
-      reply.error(.internalError)
-      return true
-    }
-    guard index == 0 else { return false }
-    switch desk.state {
-    case .answered:
-      if !reply.isJson { desk.tellMore { reply.field("piece", $0) } }
-      desk.withAnswer { reply.field("answer", $0) }
-      head("L2", desk.askedAt(0), now, &reply)
-    case .failed where desk.options(0).explains:
-      reply.fieldUnknown("answer")
-      head("", desk.askedAt(0), now, &reply)
-    case .failed(let code): reply.error(code)
-    case .waiting, .searching, .asking: return false
-    case .answering:
-      // A client that reads JSON gets one line, at the end.
-      if !reply.isJson { desk.tellMore { reply.field("piece", $0) } }
-      return false
-    }
-    if reply.failure == nil { neighbours(nowS, &reply) }
-    desk.finish(ticket)
-    return true
-  }
-
-  private func head(_ level: StaticString, _ askedAt: Instant, _ now: Instant, _ reply: inout ControlReply) {
-    reply.field("level", level)
-    reply.field("brand", level.utf8CodeUnitCount > 0 ? "skynod-infer" : "")
-    reply.field("latency_ms", now.since(askedAt))
-    reply.field("cost", 0)
-    reply.field("grounded", desk.isGrounded)
-    reply.field("sources", desk.search.count)
-  }
-
-  /// The nearest entries: what the model had before it, or why none of them is the answer.
-  private func neighbours(_ nowS: UInt32, _ reply: inout ControlReply) {
-    reply.beginRows()
-    for i in 0..<desk.search.count {
-      withNeighbour(desk.search[i], nowS: nowS) { entry in
-        reply.beginRow()
-        reply.field("source", entry.question)
-        reply.field("shared_words", desk.search[i].shared)
-        if desk.options(0).explains {
-          reply.field("why_not", scratch: &answer) { out in
-            desk.withQuestion(0) { store.describeDifference(of: $0, from: entry, to: &out) }
-          }
-        }
-        reply.endRow()
-      }
-    }
-    reply.endRows()
-  }
-
-  /// What the neighbours say, as one quoted value.
-  private func reference(to line: inout TextBuffer, nowS: UInt32) {
-    line.append("\"")
-    for i in 0..<desk.search.count {
-      withNeighbour(desk.search[i], nowS: nowS) { entry in
-        if i > 0 { line.append("\\n") }
-        ControlText.writeQuotedPart(entry.question, to: &line)
-        line.append(" ")
-        ControlText.writeQuotedPart(entry.answer, to: &line)
-      }
-    }
-    line.append("\"")
-  }
-
-  /// An entry may have moved or gone since it was found.
-  private func withNeighbour(
-    _ neighbour: NeighbourSearch.Neighbour, nowS: UInt32, _ body: (borrowing KnowledgeEntry) -> Void
-  ) {
-    store.withPage(neighbour.page) { page in
-      if let entry = page.entry(neighbour.index), entry.facts.hash == neighbour.hash { body(entry) }
-    }
   }
 
   // MARK: The whole store

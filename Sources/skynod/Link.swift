@@ -95,6 +95,8 @@ final class Link {
       deadline = .never
       connection = made
       return try made.exporter()
+    // With something to trust there is always TLS.
+    case .connectedInClear: throw .internalError
     }
   }
 
@@ -110,6 +112,7 @@ final class Link {
         made.closeNotify()
         probeDeadline = .never
         return true
+      case .connectedInClear: throw .internalError
       }
     } catch {
       probeDeadline = .never

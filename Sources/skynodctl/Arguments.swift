@@ -26,6 +26,8 @@ struct Arguments {
   /// Of `ask` and `learn`.
   var isFree = false
   var explains = false
+  var staysLocal = false
+  var asksUpstream = false
   var isPinned = false
   /// Of `send`, `encode` and `decode`: the input; of the last two the binary form as output.
   var file: Word?
@@ -83,6 +85,10 @@ struct Arguments {
       isFree = true
     } else if word.is("--explain"), command == .ask {
       explains = true
+    } else if word.is("--local"), command == .ask {
+      staysLocal = true
+    } else if word.is("--upstream"), command == .ask {
+      asksUpstream = true
     } else if word.is("--pin"), command == .learn {
       isPinned = true
     } else if word.is("--ttl"), takesTimeToLive {
@@ -197,6 +203,7 @@ struct Arguments {
     case .decode where !readsFile: range = (1, 1)
     case .lookup, .ask, .forget: range = (1, .max)
     case .translate, .learn: range = (2, .max)
+    case .vote: range = (2, 2)
     case .knowledge: range = (0, 2)
     default: range = (0, 0)
     }

@@ -62,8 +62,9 @@ struct KnowledgeRunner {
 
   /// Shows the answer as it comes, then a line that tells where it is from.
   private func ask() throws(Failure) {
-    let mode: StaticString = arguments.isFree ? "ask free " : arguments.explains ? "ask explain " : "ask grounded "
-    let request = bytes(of: mode) + quoted(joined(arguments.words[...]))
+    let mode: StaticString = arguments.isFree ? "ask free" : arguments.explains ? "ask explain" : "ask grounded"
+    let whereTo: StaticString = arguments.staysLocal ? ",local " : arguments.asksUpstream ? ",upstream " : " "
+    let request = bytes(of: mode) + bytes(of: whereTo) + quoted(joined(arguments.words[...]))
     if arguments.isJson { return try show(request) }
     var isStreamed = false
     let lines = try client().ask(request) { line in
@@ -98,6 +99,8 @@ struct KnowledgeRunner {
       for line in lines {
         let entry = row(line)
         if let number = number(entry, "next") { next = number; continue }
+        // Answers of the hub are not what this node was taught: an import would make them that.
+        guard equals(value(entry, "level"), "0") else { continue }
         for (i, field) in entry.enumerated() {
           out.write(i == 0 ? "{\"" : ",\"")
           out.write(printable: field.key)

@@ -4,9 +4,9 @@ import Platform
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
   case encode, decode, lookup, translate, dict, relay, update
-  case ask, learn, forget, knowledge
+  case ask, learn, forget, knowledge, vote
 
-  static let count: UInt8 = 25
+  static let count: UInt8 = 26
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -45,6 +45,7 @@ enum Subcommand: UInt8 {
     case .learn: "learn"
     case .forget: "forget"
     case .knowledge: "knowledge"
+    case .vote: "vote"
     }
   }
 
@@ -63,10 +64,11 @@ enum Subcommand: UInt8 {
     case .dict: "[status|update]"
     case .update: "[status|check|apply|rollback|restart]"
     case .relay: "[ticket TICKET [HOST:PORT]]"
-    case .ask: "[--free | --explain] QUESTION..."
+    case .ask: "[--free | --explain] [--local | --upstream] QUESTION..."
     case .learn: "[--pin] [--ttl S] QUESTION ANSWER..."
     case .forget: "QUESTION..."
     case .knowledge: "[status | import FILE | export]"
+    case .vote: "ID good|bad"
     default: ""
     }
   }
@@ -94,10 +96,11 @@ enum Subcommand: UInt8 {
     case .dict: "the dictionary of this node; ask the hub for a newer one"
     case .update: "the system of this board, and what its hub has for it"
     case .relay: "the address and counters of this relay; a ticket that leads through it"
-    case .ask: "an answer from what was taught, else from the model on this board"
+    case .ask: "an answer from what was taught, else from the hub if it may be asked, else from the model here"
     case .learn: "teach the answer to a question"
     case .forget: "drop the answer to a question"
     case .knowledge: "the store of what was taught; its content as JSON lines"
+    case .vote: "tell the hub whether an answer of it was good"
     }
   }
 
@@ -181,9 +184,12 @@ enum Subcommand: UInt8 {
       """
     case .ask:
       """
-      Tells where the answer comes from: L0 was taught, L2 is the model's, from the nearest that was
-      taught. --free lets the model answer without that, out of what it believes to know; --explain
-      tells instead why what was taught is no answer. Waits at most --timeout seconds (130 here).
+      Tells where the answer comes from: L0 was taught, or kept from the hub; L1 was taught to the hub;
+      L3 and L4 are models that the hub asks, L2 is the model here, from the nearest that was taught.
+      The hub is asked only with upstream = hub in skynod.conf. --local does not ask it; --upstream
+      asks nobody else, even when the answer is here. --free lets the model here answer without what
+      was taught, out of what it believes to know; --explain tells instead why what was taught is no
+      answer. Costs are in the currency of the hub. Waits at most --timeout seconds (200 here).
 
       """
     case .learn:
@@ -199,13 +205,14 @@ enum Subcommand: UInt8 {
       answer, and if they are there pinned and ttl. Importing needs the operate role.
 
       """
+    case .vote: "ID is the id that came with the answer. The hub counts votes; nothing answers.\n"
     case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
     default: ""
     }
   }
 
   /// Seconds to wait for the daemon when --timeout is not given.
-  var defaultTimeoutSeconds: UInt64 { self == .join ? 30 : self == .ask ? 130 : 5 }
+  var defaultTimeoutSeconds: UInt64 { self == .join ? 30 : self == .ask ? 200 : 5 }
 }
 
 extension Console {
@@ -257,7 +264,7 @@ extension Console {
       Options:
         --json          print replies as JSON, one object a line
         --socket PATH   the control socket (default /run/skynod/control.sock, or $SKYNOD_SOCKET)
-        --timeout S     seconds to wait for an answer (default 5, join 30, ask 130)
+        --timeout S     seconds to wait for an answer (default 5, join 30, ask 200)
         --help          this text
         --version       this program's version
 

@@ -167,6 +167,7 @@ func connect(_ dialer: Dialer, _ loop: EventLoop, _ host: HostText, _ port: UInt
   while true {
     switch try dialer.step(Clock.now) {
     case .connected(let connection): return connection
+    case .connectedInClear: throw .internalError
     case .waiting(let until): try loop.wait(until: until)
     }
   }

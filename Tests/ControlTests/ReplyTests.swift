@@ -26,6 +26,17 @@ import Wire
     reply.field("name", InlineText<8>("NOD9")!)
   }
 
+  @Test func anErrorMayNameWhatIsNear() {
+    func near(_ reply: inout ControlReply) {
+      withSpan("Is \"it\"\nso?") { reply.error(.noAnswer, sentence: "nothing; but", nearest: $0) }
+    }
+    #expect(reply(json: false, near) == "ERR 29 no_answer nothing; but: \"Is \\\"it\\\"\\nso?\"\n")
+    #expect(
+      reply(json: true, near)
+        == #"{"ok":false,"error":{"number":29,"token":"no_answer","text":"nothing; but","nearest":"Is \"it\"\nso?"}}"#
+        + "\n")
+  }
+
   @Test func fieldsAreLinesInText() {
     #expect(
       reply(json: false, fields) == """

@@ -8,7 +8,7 @@ import Wire
       "join": " T", "send": " HUB x", "post": " HUB 0 x", "post64": " HUB 0 x", "json": " on", "encode": " x",
       "decode": " 00",
       "lookup": " x", "translate": " de x", "dict": " status", "update": " status",
-      "ask": " free x", "learn": " plain 0 x y", "forget": " x", "knowledge": " status",
+      "ask": " free x", "learn": " plain 0 x y", "forget": " x", "knowledge": " status", "vote": " 7 good",
     ]
     for raw in 0..<ControlVerb.count {
       let verb = ControlVerb(rawValue: raw)!

@@ -35,6 +35,7 @@ final class TestNode {
   /// Jobs that came, and the ids of those that were taken back.
   var jobs: [Data] = []
   var cancels: [UInt64] = []
+  var answers: [Data] = []
   /// Told with each heartbeat.
   var duties: Duties = .heartbeat
   /// Sequences of the heartbeats that the hub answered.
@@ -141,6 +142,7 @@ final class TestNode {
       case .bundleOffer: offers.append(body)
       case .bundlePiece: pieces.append(body)
       case .job: jobs.append(body)
+      case .answer: answers.append(body)
       case .jobCancel: cancels.append(try! body.withUnsafeBytes { try JobCancel(decoding: $0.bytes).id })
       default: break
       }

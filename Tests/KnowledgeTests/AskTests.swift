@@ -175,6 +175,51 @@ private func say(
     #expect(desk.count == 0 && desk.work == .nothing)
   }
 
+  private func addForHub(_ desk: AskDesk, only: Bool = false) throws -> UInt64 {
+    var options = AskDesk.Options()
+    options.mayAskHub = true
+    options.onlyAsksHub = only
+    return try desk.add(Array("why".utf8).span.bytes, options, now: Instant(ms: 0))
+  }
+
+  @Test func theHubIsAskedFirstAndThisBoardGoesOnWithoutIt() throws {
+    let desk = AskDesk()
+    let first = try addForHub(desk)
+    #expect(desk.work == .askHub)
+    desk.askedHub()
+    #expect(desk.work == .nothing && desk.state == .hubAsked)
+    desk.hubAnswered()
+    #expect(desk.state == .answered && desk.isFromHub)
+    desk.finish(first)
+    let second = try addForHub(desk)
+    desk.hubFailed(.offline)
+    #expect(desk.work == .search && desk.hubFailure == .offline)
+    desk.searched()
+    #expect(desk.state == .failed(.noAnswer) && !desk.isFromHub)
+    desk.finish(second)
+    _ = try add(desk, "why")
+    #expect(desk.work == .search && desk.hubFailure == nil, "one that may not go there does not")
+  }
+
+  @Test func whoAsksTheHubOnlyHearsWhyItDidNotAnswer() throws {
+    let desk = AskDesk()
+    _ = try addForHub(desk, only: true)
+    desk.askedHub()
+    desk.hubFailed(.quotaUsed)
+    #expect(desk.state == .failed(.quotaUsed) && desk.work == .nothing)
+  }
+
+  @Test func anAskerWhoLeavesTheHubsQuestionMakesRoom() throws {
+    let desk = AskDesk()
+    let first = try addForHub(desk)
+    _ = try add(desk, "two")
+    desk.askedHub()
+    desk.finish(first)
+    #expect(desk.count == 1 && desk.work == .search)
+    desk.hubAnswered()
+    #expect(desk.state == .searching, "what comes late is nobody's")
+  }
+
   @Test func questionsAreAnsweredInTheirOrderAndAFifthIsRefused() throws {
     let desk = AskDesk()
     let tickets = try (1...4).map { try add(desk, "question \($0)", free: true) }

@@ -34,9 +34,10 @@ final class Leaf {
 
   func add(
     _ question: String, _ answer: String, pinned: Bool = false, expiresAt: UInt32 = 0, nowS: UInt32 = 100,
-    used: Set<UInt32> = []
+    used: Set<UInt32> = [], level: UInt8 = 0
   ) throws {
     var facts = EntryFacts()
+    facts.level = level
     facts.hash = phrase(question).hash
     facts.isPinned = pinned
     facts.expiresAt = expiresAt
@@ -96,6 +97,33 @@ final class Leaf {
     #expect(leaf.writer.evicted == 1)
   }
 
+  @Test func answersOfOthersNeverDisplaceWhatWasTaughtAndGoFirst() throws {
+    let leaf = Leaf()
+    let long = String(repeating: "x", count: 1_000)
+    try leaf.add("one", long)
+    try leaf.add("kept", long, level: 3)
+    try leaf.add("two", long)
+    try leaf.add("three", long, used: [phrase("kept").hash])
+    #expect(leaf.questions == ["one", "two", "three"], "though it was used last")
+    #expect(throws: ErrorCode.full) { try leaf.add("kept", long, level: 3) }
+    try leaf.add("short", "x", level: 1)
+    #expect(leaf.questions == ["one", "two", "three", "short"])
+    try leaf.add("four", long)
+    #expect(leaf.questions == ["two", "three", "four"])
+  }
+
+  @Test func whatAModelSaidIsNoNeighbour() throws {
+    let leaf = Leaf()
+    try addSketched(leaf, "where is the red key", "here")
+    try addSketched(leaf, "where is the blue key", "there", level: 1)
+    try addSketched(leaf, "where is the green key", "nowhere", level: 3)
+    var search = NeighbourSearch()
+    let asked = Array("where is my key".utf8)
+    asked.withUnsafeBytes { search.begin(RawSpan(_unsafeBytes: $0)) }
+    leaf.withPage { search.take($0, nowS: 100) }
+    #expect(search.count == 2)
+  }
+
   @Test func onlyPinnedEntriesLeftIsFull() throws {
     let leaf = Leaf()
     let long = String(repeating: "x", count: 1_900)
@@ -129,13 +157,14 @@ final class Leaf {
     #expect(search[0].index == 3 && search[0].shared == 2)
   }
 
-  private func addSketched(_ leaf: Leaf, _ question: String, _ answer: String) throws {
+  private func addSketched(_ leaf: Leaf, _ question: String, _ answer: String, level: UInt8 = 0) throws {
     var sketch = Sketch()
     for text in [Array(question.utf8), Array(answer.utf8)] {
       text.withUnsafeBytes { sketch.add(RawSpan(_unsafeBytes: $0)) }
     }
     var facts = EntryFacts()
     facts.hash = phrase(question).hash
+    facts.level = level
     facts.sketchLow = sketch.low
     facts.sketchHigh = sketch.high
     try leaf.write(question, answer, facts, nowS: 100)

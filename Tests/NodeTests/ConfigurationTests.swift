@@ -173,6 +173,8 @@ private func sample(of key: Configuration.Key) -> String {
   case .logLevel: "debug"
   case .updates: "auto"
   case .updateSocket: "/tmp/updater.sock"
+  case .upstream: "hub"
+  case .upstreamKeep: "24h"
   }
 }
 
@@ -296,6 +298,8 @@ private func sample(of key: Configuration.Key) -> String {
     if a.relayAddress != b.relayAddress { keys.append(.relayAddress) }
     if a.updates != b.updates { keys.append(.updates) }
     if a.updateSocket != b.updateSocket { keys.append(.updateSocket) }
+    if a.upstream != b.upstream { keys.append(.upstream) }
+    if a.upstreamKeepS != b.upstreamKeepS { keys.append(.upstreamKeep) }
     if a.knowledgeBytes != b.knowledgeBytes { keys.append(.knowledgeBytes) }
     if a.modelSocket != b.modelSocket { keys.append(.modelSocket) }
     return keys
@@ -452,7 +456,8 @@ private func sample(of key: Configuration.Key) -> String {
         configuration.temperature.switchOff, configuration.temperature.critical, configuration.temperature.hysteresis,
         configuration.battery.switchOff, configuration.battery.critical, configuration.battery.hysteresis,
         configuration.memory.switchOff, configuration.memory.critical, configuration.memory.hysteresis,
-        UInt64(configuration.logLevel.rawValue),
+        UInt64(configuration.logLevel.rawValue), UInt64(configuration.upstream.rawValue),
+        UInt64(configuration.upstreamKeepS),
       ]
     }
   }

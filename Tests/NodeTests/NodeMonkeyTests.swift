@@ -207,7 +207,7 @@ final class Monkey {
   private func anyFrame(from hub: SceneHub) {
     let kinds: [FrameKind] = [
       .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .rekeyDone, .wordAnswer,
-      .dictionaryPiece, .bundleOffer, .bundlePiece, .job, .jobCancel,
+      .dictionaryPiece, .bundleOffer, .bundlePiece, .job, .jobCancel, .answer,
     ]
     let body = (0..<random.next(40)).map { _ in UInt8(random.next(256)) }
     let header = FrameHeader(

@@ -38,7 +38,7 @@ final class NodeScene {
     change(&settings)
     node = Node(
       seed: Self.secret(900), entropy: Self.secret(seed &+ 1_000), me: Self.me, settings: settings,
-      admission: admission, stores: disk?.stores)
+      admission: admission, stores: disk?.stores, keepsKnowledge: true)
     self.disk = disk
   }
 

@@ -49,14 +49,15 @@ import Wire
       (.bundleRequest, "BUNDLE REQUEST"), (.bundlePiece, "BUNDLE PIECE"), (.admit, "ADMIT"), (.admitted, "ADMITTED"),
       (.routeChallenge, "ROUTE CHALLENGE"), (.routeProof, "ROUTE PROOF"), (.attach, "ATTACH"),
       (.attached, "ATTACHED"), (.detach, "DETACH"), (.job, "JOB"), (.jobProgress, "JOB PROGRESS"),
-      (.jobResult, "JOB RESULT"), (.jobCancel, "JOB CANCEL"),
+      (.jobResult, "JOB RESULT"), (.jobCancel, "JOB CANCEL"), (.question, "QUESTION"), (.answer, "ANSWER"),
+      (.vote, "VOTE"),
     ]
     for (kind, name) in names {
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
     #expect(
       FrameKind(rawValue: 13) == nil && FrameKind(rawValue: 28) == nil && FrameKind(rawValue: 37) == nil
-        && FrameKind(rawValue: 44) == nil,
+        && FrameKind(rawValue: 47) == nil,
       "a new kind belongs into the page and this list"
     )
   }

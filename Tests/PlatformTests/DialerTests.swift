@@ -20,6 +20,7 @@ import Wire
     while true {
       switch try dialer.step(Clock.now) {
       case .connected(let connection): return connection
+      case .connectedInClear: throw .tlsFailed
       case .waiting(let until): try loop.wait(until: until)
       }
     }

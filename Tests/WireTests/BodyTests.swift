@@ -30,13 +30,24 @@ private func someHeartbeat() -> Heartbeat {
     outcome { () throws(ErrorCode) in try Configure(decoding: bytes.span.bytes) }
   }
 
+  @Test func whetherAHubTakesQuestionsComesBehindItsHubs() throws {
+    var value = someConfigure()
+    let older = try #require(encoded { value.append(to: &$0) })
+    #expect(configure(from: older).value == value)
+    value.takesQuestions = true
+    let bytes = try #require(encoded { value.append(to: &$0) })
+    #expect(bytes == older + [1] && configure(from: bytes).value == value)
+    // What a newer hub adds is read over, here too.
+    #expect(configure(from: older + [0xFE, 9]).value?.takesQuestions == false)
+  }
+
   @Test func configureReadsBackWhatItWrote() throws {
     for hubs in [0, 1, 8] {
       let value = someConfigure(hubs)
       let bytes = try #require(encoded { value.append(to: &$0) })
       #expect(configure(from: bytes).value == value)
       // Fields of a later version follow the ones this one knows.
-      #expect(configure(from: bytes + [1, 2, 3]).value == value)
+      #expect(configure(from: bytes + [2, 2, 3]).value == value)
       for count in 0..<bytes.count {
         #expect(configure(from: Array(bytes[..<count])).error == .malformedFrame, "\(count) of \(bytes.count)")
       }
@@ -81,6 +92,10 @@ private func someHeartbeat() -> Heartbeat {
     #expect(encoded(size - 1) { someConfigure().append(to: &$0) } == nil)
     #expect(encoded(21) { someConfigure(0).append(to: &$0) } == nil)
     #expect(encoded(22) { someConfigure(0).append(to: &$0) } != nil)
+    var newer = someConfigure()
+    newer.takesQuestions = true
+    #expect(encoded(size) { newer.append(to: &$0) } == nil)
+    #expect(encoded(size + 1) { newer.append(to: &$0) } != nil)
   }
 
   private func heartbeat(from bytes: [UInt8]) -> Result<Heartbeat, ErrorCode> {

@@ -19,7 +19,7 @@ private let published: [UInt16: String] = [
   85: "revoked", 86: "clone_detected", 87: "session_busy", 88: "hub_full", 89: "class_refused",
   90: "addresses_exhausted",
   91: "no_model", 92: "model_failed", 93: "model_hung", 94: "model_refused",
-  95: "cancelled", 96: "off_duty", 97: "over_budget", 98: "bad_numbers",
+  95: "cancelled", 96: "off_duty", 97: "over_budget", 98: "bad_numbers", 99: "quota_used", 100: "upstream_failed",
 ]
 
 @Suite struct ErrorCodeTests {

@@ -21,7 +21,7 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in UInt8(1)...43 {
+      for kind in UInt8(1)...46 {
         guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
@@ -145,8 +145,17 @@ extension FuzzTarget {
       let value = try JobCancel(decoding: body)
       value.append(to: &queue)
       precondition(queue.bytes.elementsEqual(body))
-    // Words are the target `manifest`'s.
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer: break
+    case .question:
+      let value = try Question(decoding: body)
+      value.append(to: &queue)
+      queue.append(Question.text(of: body))
+      precondition(queue.bytes.elementsEqual(body))
+    case .vote:
+      let value = try Vote(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body))
+    // Words are the target `manifest`'s, answers the target `question`'s.
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer, .answer: break
     }
   }
 
@@ -213,6 +222,13 @@ extension FuzzTarget {
     case .jobProgress: JobProgress(id: 7, phase: .running, permille: 250).append(to: &queue)
     case .jobResult: JobResult(id: 7, failure: .busy).append(to: &queue)
     case .jobCancel: JobCancel(id: 7).append(to: &queue)
+    case .question:
+      Question(id: 7).append(to: &queue)
+      queue.append("Why?")
+    case .answer:
+      Answer.Head(id: 7, failure: .noAnswer).append(
+        signature: InlineArray(repeating: 1), brand: "", sources: 0, to: &queue)
+    case .vote: Vote(id: 7, isGood: true).append(to: &queue)
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }
     return queue.array
