@@ -43,6 +43,7 @@ enum Fault: Int, CaseIterable {
   case diskError, slowDisk, bitFlip, dyingStart
   case clockJump, attack, impostor
   case burst, sleepingOwner
+  case dutyOff, strangers
 }
 
 /// The world of one seed, before anything has happened in it.
@@ -62,9 +63,12 @@ struct Scenario {
   var postEveryMs: UInt64 = 0
   var sendEveryMs: UInt64 = 0
   var latencyMs: UInt64 = 0
-  var weights = InlineArray<20, UInt64>(repeating: 0)
+  var weights = InlineArray<22, UInt64>(repeating: 0)
   /// Every node prefers another hub.
   var mixesHubs = false
+  /// The first so many boards relay, with so many places each.
+  var relays = 0
+  var relayPlaces = 0
 
   init(seed: UInt64, nodes: Int, days: UInt64) {
     self.seed = seed
@@ -84,6 +88,10 @@ struct Scenario {
     for fault in Fault.allCases {
       // A third of the kinds does not occur at all.
       weights[fault.rawValue] = dice.oneIn(3) ? 0 : dice.from(1, to: 6)
+    }
+    if nodes > 1, dice.oneIn(2) {
+      relays = 1 + dice.below(min(6, nodes / 2))
+      relayPlaces = 2 + dice.below(Limits.relayPeers - 1)
     }
   }
 }

@@ -6,7 +6,7 @@ import Wire
 /// What the trace tells of; the numbers are part of the hash.
 enum TraceKind: UInt8 {
   case board = 1
-  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised
+  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised, way, leaf
 
   var name: StaticString {
     switch self {
@@ -24,6 +24,8 @@ enum TraceKind: UInt8 {
     case .phase: "phase"
     case .promised: "promised"
     case .receipt: "receipt"
+    case .way: "way"
+    case .leaf: "leaf"
     }
   }
 }
@@ -42,6 +44,10 @@ final class World {
     var heartbeats: UInt64 = 0
     var refusals: UInt64 = 0
     var faults: UInt64 = 0
+    /// Leaves that a hub was told the way to.
+    var ways: UInt64 = 0
+    /// The longest way to a hub that there was, in relays.
+    var deepest: UInt64 = 0
   }
 
   let scenario: Scenario
@@ -90,6 +96,7 @@ final class World {
       board.startsAt = now + dice.below(60_000)
       setDue(of: board, board.startsAt)
     }
+    for board in boards { board.chooseHubs() }
     sky = Weather(self, dice: dice.split())
   }
 
