@@ -1,4 +1,5 @@
 import Bounded
+import Durable
 import Node
 import SkyCrypto
 import Wire
@@ -14,7 +15,9 @@ final class LeafSeat: LinkServer {
   init(place: Int) { self.place = place }
 
   override var standsUntil: Instant { board.pausedUntil }
-  override func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool { board.arrived(pipe, at: self, now: now) }
+  override func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool {
+    board.arrived(pipe, at: self, now: now)
+  }
   override func ended(_ link: SimLink, now: Instant) { board.ended(self, now: now) }
 }
 
@@ -55,6 +58,7 @@ extension Board {
       node.handle(.peerBytes(seat.place), now: now)
       act(node, now: now)
     }
+    if world.scenario.plant == .relayVouches, let leaf = link.dialler { vouch(for: leaf, peer, now: now) }
     settle(now: now)
     guard self.node === node, seat.link === link else { return true }
     checkSpoilt(pipe, peer)
@@ -79,6 +83,20 @@ extension Board {
     }
     seat.isStranger = false
     node.handle(.peerDown(place, .linkClosed), now: now)
+  }
+
+  /// The defect `relayVouches`: says STORED for whatever the leaf has on its way, as though a relay kept it.
+  private func vouch(for leaf: Board, _ peer: RelayPeer, now: Instant) {
+    guard peer.phase == .online, let ring = leaf.outgoing?.ring, ring.onTheWayCount > 0 else { return }
+    var body = ByteQueue(capacity: Limits.storedEntries * StoredEntry.byteCount)
+    let newest = ring.nextSequence - 1
+    for sequence in (newest - min(newest, 63))...newest where ring.gives(stream: ring.stream, sequence: sequence) {
+      _ = StoredEntry(stream: ring.stream, sequence: sequence, failure: nil).append(to: &body)
+    }
+    guard body.count > 0 else { return }
+    do throws(ErrorCode) {
+      try peer.session.send(FrameHeader(kind: .stored, destination: peer.id), bodyOf: body, now: now)
+    } catch {}
   }
 
   /// The program has ended.

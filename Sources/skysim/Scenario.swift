@@ -19,6 +19,10 @@ enum Plant: UInt8, CaseIterable {
   case forgetsEarly
   /// Records are opened without comparing their tags.
   case uncheckedTags
+  /// A relay says STORED to its leaves as soon as anything comes from them.
+  case relayVouches
+  /// The hub forgets a message for a leaf when its relay has it.
+  case relayTrusted
 
   var name: StaticString {
     switch self {
@@ -30,6 +34,8 @@ enum Plant: UInt8, CaseIterable {
     case .windowApart: "window-apart"
     case .forgetsEarly: "forgets-early"
     case .uncheckedTags: "unchecked-tags"
+    case .relayVouches: "relay-vouches"
+    case .relayTrusted: "relay-trusted"
     }
   }
 }

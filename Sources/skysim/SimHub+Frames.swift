@@ -214,7 +214,8 @@ extension SimHub {
       handed.append(message.name)
     }
     if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
-    if world.scenario.plant == .forgetsEarly { for name in handed { store.forget(name) } }
+    let isTrusted = world.scenario.plant == .relayTrusted && (live[board]?.relay ?? -1) >= 0
+    if world.scenario.plant == .forgetsEarly || isTrusted { for name in handed { store.forget(name) } }
   }
 
   /// False when this message, and so those after it, have to wait.

@@ -6,7 +6,8 @@ import Wire
 /// What the trace tells of; the numbers are part of the hash.
 enum TraceKind: UInt8 {
   case board = 1
-  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised, way, leaf
+  case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised
+  case way, leaf
 
   var name: StaticString {
     switch self {
