@@ -102,6 +102,7 @@ extension Board {
   /// The program has ended.
   func leaveSeats(isSilent: Bool, now: Instant) {
     leaves = 0
+    leavesJoined = 0
     strangersLeaveAt = .never
     for seat in seats {
       seat.isStranger = false
@@ -177,7 +178,9 @@ extension Board {
         world.fail("a leaf's link outlives its keys", index)
       }
     }
-    if online != leaves { world.fail("a relay has told of more or fewer leaves than it has", index) }
+    if online != leaves || node.relay.counters.joined != leavesJoined {
+      world.fail("a relay has told of more or fewer leaves than it has", index)
+    }
     if strangers > Limits.relayStrangers { world.fail("a relay has let too many strangers in", index) }
     if node.relay.counters.loops != 0 { world.fail("a frame goes round in circles", index) }
     checkWay(node)

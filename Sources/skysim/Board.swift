@@ -54,7 +54,8 @@ final class Board {
   var isDraining = false
   /// Connections at its door that say nothing go at this time.
   var strangersLeaveAt = Instant.never
-  /// Leaves that have come in and not gone, as the node told.
+  /// Leaves that have come in since this start, and those of them that have not gone, as the node told.
+  var leavesJoined: UInt64 = 0
   var leaves = 0
 
   // What has been counted over all lives.
@@ -377,8 +378,8 @@ final class Board {
     var signs = VitalSigns()
     signs.uptimeS = UInt32(truncatingIfNeeded: now.ms / 1_000)
     signs.memoryTotalKB = 512_000
-    signs.memoryAvailableKB = dice.oneIn(200) ? 4_000 : 300_000
-    signs.temperatureMilliC = dice.oneIn(200) ? 96_000 : 45_000
+    signs.memoryAvailableKB = dice.oneIn(200) && !owner.isLeaving ? 4_000 : 300_000
+    signs.temperatureMilliC = dice.oneIn(200) && !owner.isLeaving ? 96_000 : 45_000
     node.handle(.vitals(signs), now: now)
   }
 

@@ -48,12 +48,34 @@ struct Ending {
     return true
   }
 
+  /// The last hub knows where everybody is: over a link of its own, or from leaf to relay up to one that has such.
+  private func checkWay(to board: Board) {
+    guard let hub = world.hubs.last(where: { $0.isUp }) else { world.fail("there is no hub in the end") }
+    var lower = board
+    for _ in world.boards {
+      guard let place = hub.live[lower.index], place.session === hub.live[board.index]?.session else {
+        world.fail("a hub does not know where a node is", board.index)
+      }
+      if place.relay < 0 {
+        if lower.link?.answerer === place.session { return }
+        world.fail("a hub takes a node for linked to itself", board.index)
+      }
+      let relay = world.boards[place.relay]
+      guard let seat = relay.seats.first(where: { $0.link != nil && $0.link === lower.link }),
+        let peer = relay.node?.relay.peers[seat.place], peer.phase == .online, peer.id == Board.nodeId(lower.index)
+      else { world.fail("a hub takes a node for linked to a relay", board.index) }
+      lower = relay
+    }
+    world.fail("a hub's ways go in circles", board.index)
+  }
+
   private func check() {
     for hub in world.hubs {
       if hub.store.count > 0 { world.fail("a hub keeps messages that nobody takes", hub.index) }
       if hub.store.taken != hub.store.forgotten { world.fail("a hub has lost count", hub.index) }
     }
     world.ledger.settle()
+    for board in world.boards { checkWay(to: board) }
     for board in world.boards {
       guard let node = board.node, let outgoing = board.outgoing, let incoming = board.incoming else {
         world.fail("a board did not come back", board.index)

@@ -178,6 +178,7 @@ final class Owner {
         board.world.trace(.linkError, UInt64(board.index), UInt64(code.rawValue))
       case .leafJoined(let id):
         board.leaves += 1
+        board.leavesJoined += 1
         board.world.trace(.leaf, UInt64(board.index), UInt64(id))
       case .leafLeft(let id, let code):
         board.leaves -= 1

@@ -95,7 +95,7 @@ struct Scenario {
       // A third of the kinds does not occur at all.
       weights[fault.rawValue] = dice.oneIn(3) ? 0 : dice.from(1, to: 6)
     }
-    if nodes > 1, dice.oneIn(2) {
+    if nodes > 1, !dice.oneIn(3) {
       relays = 1 + dice.below(min(6, nodes / 2))
       relayPlaces = 2 + dice.below(Limits.relayPeers - 1)
     }
