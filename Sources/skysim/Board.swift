@@ -383,7 +383,7 @@ final class Board {
     node.handle(.vitals(signs), now: now)
   }
 
-  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's.
+  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's or a relay's.
   private func noteClock(_ node: Node, now: Instant) {
     let wall = node.wallTimeMs(now: now)
     guard wall > 0 else { return }
@@ -425,6 +425,8 @@ final class Board {
     guard let node, self.link === link else { return true }
     while pipe.deliver(to: &node.session.input, now: now) {
       node.handle(.linkBytes, now: now)
+      // A leaf goes by the time of its relay, which may be wrong.
+      noteClock(node, now: now)
       act(node, now: now)
       guard self.link === link else { break }
       checkLink(pipe, node)
