@@ -147,7 +147,7 @@ extension Node {
   }
 
   private func report(now: Instant) {
-    guard system.hasStanding, settings.updates != .off, now >= systemReportAt, let standing = system.standing else { return }
+    guard settings.updates != .off, now >= systemReportAt, let standing = system.standing else { return }
     scratch.clear()
     SystemReport(
       policy: settings.updates, failure: system.failedRelease > 0 ? system.failure?.rawValue ?? 0 : 0,
