@@ -142,6 +142,8 @@ final class Board {
     into.fileBytes = UInt32(incomingFile.bytes.count)
     // A file that cannot be read at all when it is opened begins anew: nobody could know then what was had.
     healReading()
+    outgoingFile.reopen()
+    incomingFile.reopen()
     let plant = world.scenario.plant
     let before = (outgoing, incoming)
     let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
