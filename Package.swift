@@ -137,7 +137,7 @@ var targets: [Target] = [
     swiftSettings: board, linkerSettings: boardLinks),
   .target(name: "CSim", dependencies: ["CSky"], cSettings: cSettings),
   .executableTarget(
-    name: "skysim", dependencies: ["CSim", "CSky", "Bounded", "Durable", "Wire", "SkyCrypto", "Node"],
+    name: "skysim", dependencies: ["CSim", "CSky", "Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Node"],
     swiftSettings: board, linkerSettings: boardLinks + simulated),
 ]
 var dependencies: [Package.Dependency] = []

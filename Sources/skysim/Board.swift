@@ -54,6 +54,9 @@ final class Board {
   var isDraining = false
   /// Connections at its door that say nothing go at this time.
   var strangersLeaveAt = Instant.never
+  /// The job that the model's worker has, and when it is done with it.
+  var modelEpoch: UInt32?
+  var modelEndsAt = Instant.never
   /// Leaves that have come in since this start, and those of them that have not gone, as the node told.
   var leavesJoined: UInt64 = 0
   var leaves = 0
@@ -103,6 +106,7 @@ final class Board {
       // On the hub's list of keys: no ticket is needed, wherever it comes in.
       if dice.oneIn(2) { world.isAdmitted[index] = true }
     }
+    if world.scenario.jobEveryMs != 0, index == 0 || dice.oneIn(2) { settings.duties.insert(.compute) }
     settings.ticket = Ticket(hub: settings.hubs[0], tokenId: World.tokenId, tokenSecret: World.tokenSecret)
   }
 
@@ -235,6 +239,7 @@ final class Board {
     }
     leaveSeats(isSilent: isSilent, now: now)
     probeDue = .never
+    modelEpoch = nil
     owner.fell()
     startsAt = now + ms
     world.setDue(of: self, startsAt)
@@ -281,6 +286,7 @@ final class Board {
     if node.nextDeadline <= now { world.fail("what was due is not done", index) }
     if probeDue <= now { finishProbe(node, now: now) }
     if strangersLeaveAt <= now { sendStrangersAway(node, now: now) }
+    if settings.duties.contains(.compute) { workOnJobs(node, now: now) }
     owner.turn(self, node, now: now)
     settle(now: now)
   }
@@ -326,6 +332,7 @@ final class Board {
     // What the link did not take, and what waits for a stop.
     if link != nil, !node.session.output.isEmpty { due = min(due, now + 100) }
     if isRelay { due = min(due, relayDue(node, now: now)) }
+    if settings.duties.contains(.compute) { due = min(due, jobsDue(node)) }
     world.setDue(of: self, max(max(due, pausedUntil), now + 1))
   }
 

@@ -75,6 +75,7 @@ struct Ending {
       if hub.store.taken != hub.store.forgotten { world.fail("a hub has lost count", hub.index) }
     }
     world.ledger.settle()
+    if let number = world.jobEnds.firstIndex(where: { $0 == nil }) { world.fail("a job has not ended", number) }
     for board in world.boards { checkWay(to: board) }
     for board in world.boards {
       guard let node = board.node, let outgoing = board.outgoing, let incoming = board.incoming else {

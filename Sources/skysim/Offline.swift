@@ -20,6 +20,7 @@ struct Offline {
     scenario.plant = plant
     scenario.hubs = 1
     scenario.relays = 0
+    scenario.jobEveryMs = 0
     scenario.heartbeatMs = 30_000
     scenario.faultEveryMs = 0
     scenario.postEveryMs = 1 << 40

@@ -124,6 +124,7 @@ struct Program {
     let totals = world.ledger.totals
     say(
       "seed \(world.scenario.seed) nodes \(nodes) days \(days) hubs \(world.scenario.hubs) relays \(world.scenario.relays) "
+        + "jobs_done \(counts.jobsDone) jobs_failed \(counts.jobsFailed) jobs_cancelled \(counts.jobsCancelled) "
         + "deepest \(counts.deepest) ways \(counts.ways) steps \(world.step) faults "
         + "\(counts.faults) links \(counts.links) heartbeats \(counts.heartbeats) renewals \(counts.renewals) promised "
         + "\(totals.promised) arrived \(totals.promised - totals.excused) spoilt \(totals.spoilt) expired "

@@ -23,6 +23,8 @@ enum Plant: UInt8, CaseIterable {
   case relayVouches
   /// The hub forgets a message for a leaf when its relay has it.
   case relayTrusted
+  /// The hub keeps a job's result first, and that the job has ended in a transaction of its own.
+  case resultApart
 
   var name: StaticString {
     switch self {
@@ -36,6 +38,7 @@ enum Plant: UInt8, CaseIterable {
     case .uncheckedTags: "unchecked-tags"
     case .relayVouches: "relay-vouches"
     case .relayTrusted: "relay-trusted"
+    case .resultApart: "result-apart"
     }
   }
 }
@@ -70,6 +73,8 @@ struct Scenario {
   var sendEveryMs: UInt64 = 0
   var latencyMs: UInt64 = 0
   var weights = InlineArray<22, UInt64>(repeating: 0)
+  /// Between two jobs of one hub; 0: no jobs.
+  var jobEveryMs: UInt64 = 0
   /// Every node prefers another hub.
   var mixesHubs = false
   /// The first so many boards relay, with so many places each.
@@ -99,5 +104,6 @@ struct Scenario {
       relays = 1 + dice.below(min(6, nodes / 2))
       relayPlaces = 2 + dice.below(Limits.relayPeers - 1)
     }
+    if dice.oneIn(2) { jobEveryMs = dice.spread(300_000, to: 7_200_000) }
   }
 }

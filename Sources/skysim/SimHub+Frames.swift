@@ -16,6 +16,7 @@ extension SimHub {
     switch frame.kind {
     case .heartbeat:
       world.counts.heartbeats += 1
+      noteDuties(session, of: board, now: now)
       // A leaf has its answer from its relay.
       guard board == session.board else { return }
       scratch.consume(scratch.count)
@@ -34,6 +35,8 @@ extension SimHub {
     case .admit: admit(frame, session, relay: board, now: now)
     case .attach: attach(frame, session, relay: board, now: now)
     case .detach: detach(session, now: now)
+    case .jobProgress: takeProgress(session, board, now: now)
+    case .jobResult: takeResult(session, board, now: now)
     default: close(session, .unexpectedRecord, now: now)
     }
   }

@@ -90,6 +90,13 @@ final class SimHub {
   var arrivals: [Arrival] = []
   var delivered: [Spooled.Name] = []
   var spoolDue = Instant.never
+  /// Jobs that have not ended, oldest first; what nodes that have come may do, once they have told.
+  var jobs: [SimJob] = []
+  var duties: [Duties?]
+  /// When they are looked at, and when somebody wants another one.
+  var jobsDue = Instant.never
+  var jobAt: Instant
+  var lastJob: UInt64 = 0
   var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
   private var touched: [HubSession] = []
 
@@ -102,6 +109,8 @@ final class SimHub {
     random = Drbg(seed: dice.secret())
     store = HubStore(boards: boards, hub: index, ledger: world.ledger, plant: world.scenario.plant)
     live = [Place?](repeating: nil, count: boards)
+    duties = [Duties?](repeating: nil, count: boards)
+    jobAt = world.scenario.jobEveryMs == 0 || isImpostor ? .never : world.now + 600_000
     deliveries = [Delivery?](repeating: nil, count: boards)
     var host = InlineText<253>()
     let name: [UInt8] = [0x68, 0x30 + UInt8(index)]
@@ -279,6 +288,7 @@ final class SimHub {
     }
     live[board] = place
     deliveries[board] = Delivery()
+    duties[board] = nil
     return nil
   }
 
@@ -314,12 +324,14 @@ final class SimHub {
       isUp = true
       startsAt = .never
       store.restart()
+      restartJobs(now: now)
       world.trace(.hubStart, UInt64(index), 0)
     }
     guard now >= pausedUntil else { return schedule(now: now) }
     if now >= probesDue { endProbes(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
     store.keepWindows(now: now)
+    runJobs(now: now)
     resumeDeliveries(now: now)
     for session in sessions where session.phase != .free && session.deadline <= now { expired(session, now: now) }
     settle(now: now)
@@ -350,6 +362,7 @@ final class SimHub {
     spoolDue = .never
     probesDue = .never
     store.crash()
+    crashJobs()
     schedule(now: now)
   }
 
@@ -369,7 +382,7 @@ final class SimHub {
 
   func schedule(now: Instant) {
     guard isUp else { return world.setDue(of: self, startsAt) }
-    var due = min(min(spoolDue, probesDue), store.windowsDue)
+    var due = min(min(spoolDue, probesDue), min(store.windowsDue, min(jobsDue, jobAt)))
     for session in sessions where session.phase != .free {
       due = min(due, session.deadline)
       // Output that the link did not take.

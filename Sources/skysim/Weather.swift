@@ -67,7 +67,9 @@ final class Weather {
     case .halfOpen: board.link?.silence(now: now)
     case .stall: board.link?.stall(now: now)
     case .partition: part(board, hub, now: now)
-    case .dutyOff: board.node?.setDuties(dice.oneIn(3) ? [.heartbeat] : [.heartbeat, .relay], now: now)
+    case .dutyOff:
+      let duties = board.settings.duties
+      board.node?.setDuties(dice.oneIn(3) ? duties.subtracting(dice.oneIn(2) ? .relay : .compute) : duties, now: now)
     case .strangers: board.letStrangersIn(for: dice.spread(1_000, to: 120_000), now: now)
     case .attack: board.link?.tamper(now: now)
     case .kill: fell(board, power: false, for: dice.spread(100, to: 60_000), now: now)
@@ -223,6 +225,7 @@ final class Weather {
   /// Nothing goes wrong any more.
   func clear(now: Instant) {
     nextFault = .never
+    world.isEnding = true
     for i in illUntil.indices {
       heal(i, now: now)
       let board = world.boards[i]

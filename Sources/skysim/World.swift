@@ -7,7 +7,7 @@ import Wire
 enum TraceKind: UInt8 {
   case board = 1
   case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised
-  case way, leaf
+  case way, leaf, job
 
   var name: StaticString {
     switch self {
@@ -27,6 +27,7 @@ enum TraceKind: UInt8 {
     case .receipt: "receipt"
     case .way: "way"
     case .leaf: "leaf"
+    case .job: "job"
     }
   }
 }
@@ -49,6 +50,12 @@ final class World {
     var ways: UInt64 = 0
     /// The longest way to a hub that there was, in relays.
     var deepest: UInt64 = 0
+    /// Jobs that hubs were given, and what became of them.
+    var jobsDone: UInt64 = 0
+    var jobsFailed: UInt64 = 0
+    var jobsCancelled: UInt64 = 0
+    /// Results that came, those of jobs that had ended already among them.
+    var jobResults: UInt64 = 0
   }
 
   let scenario: Scenario
@@ -62,6 +69,10 @@ final class World {
   var isAdmitted: [Bool]
   private(set) var hubList = HubList()
   var counts = Counts()
+  /// By number of the job; nil: it has not ended.
+  private(set) var jobEnds: [JobEnd?] = []
+  /// Nothing goes wrong any more, and nothing new is wanted.
+  var isEnding = false
 
   let beginning = Instant(ms: 1_000_000)
   private(set) var now = Instant(ms: 1_000_000)
@@ -167,6 +178,27 @@ final class World {
       trace(.link, UInt64(part - firstLinkPart), 0)
       links[part - firstLinkPart].turn(now: now)
     }
+  }
+
+  // MARK: Jobs
+
+  /// The number of a new one.
+  func newJob() -> Int {
+    jobEnds.append(nil)
+    return jobEnds.count - 1
+  }
+
+  /// A hub has written down what became of a job: once.
+  func jobEnded(_ number: Int, _ end: JobEnd, wasCancelled: Bool) {
+    if jobEnds[number] != nil { fail("a job has ended twice", number) }
+    if end == .cancelled, !wasCancelled { fail("a job was cancelled that somebody wants", number) }
+    jobEnds[number] = end
+    switch end {
+    case .done: counts.jobsDone += 1
+    case .failed: counts.jobsFailed += 1
+    case .cancelled: counts.jobsCancelled += 1
+    }
+    trace(.job, UInt64(number), UInt64(end == .done ? 1 : end == .failed ? 2 : 3))
   }
 
   // MARK: What is told
