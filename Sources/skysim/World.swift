@@ -141,9 +141,11 @@ final class World {
     while true {
       var part = 0
       var least = UInt64.max
-      for i in dues.indices where dues[i] < least {
-        least = dues[i]
-        part = i
+      dues.withUnsafeBufferPointer {
+        for i in 0..<$0.count where $0[i] < least {
+          least = $0[i]
+          part = i
+        }
       }
       guard least < end.ms else {
         now = max(now, end)
