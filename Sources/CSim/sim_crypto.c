@@ -41,20 +41,29 @@ static void begin(mixer *m, uint64_t label) {
   m->b = ~label;
 }
 
+/// Fewer than 16 bytes, without a call.
+static void copy_few(uint8_t *to, const uint8_t *from, size_t n) {
+  size_t i = 0;
+  if (n & 8) memcpy(to, from, 8), i = 8;
+  if (n & 4) memcpy(to + i, from + i, 4), i += 4;
+  if (n & 2) memcpy(to + i, from + i, 2), i += 2;
+  if (n & 1) to[i] = from[i];
+}
+
 static void absorb(mixer *m, const void *bytes, size_t n) {
   const uint8_t *at = bytes;
   size_t held = m->bytes & 15;
   m->bytes += n;
   if (held > 0) {
     size_t take = n < 16 - held ? n : 16 - held;
-    if (take > 0) memcpy(m->rest + held, at, take);
+    copy_few(m->rest + held, at, take);
     at += take;
     n -= take;
     if (held + take < 16) return;
     mix(m, load(m->rest), load(m->rest + 8));
   }
   for (; n >= 16; n -= 16, at += 16) mix(m, load(at), load(at + 8));
-  if (n > 0) memcpy(m->rest, at, n);
+  copy_few(m->rest, at, n);
 }
 
 static uint64_t next(uint64_t *state) {  // splitmix64 (Steele, Lea, Flood, 2014)
@@ -68,14 +77,21 @@ static uint64_t next(uint64_t *state) {  // splitmix64 (Steele, Lea, Flood, 2014
 static void squeeze(const mixer *from, void *out, size_t n) {
   mixer m = *from;
   size_t held = m.bytes & 15;
-  memset(m.rest + held, 0, 16 - held);
-  mix(&m, load(m.rest), load(m.rest + 8));
+  uint64_t low = load(m.rest), high = load(m.rest + 8);
+  if (held < 8) high = 0; else high &= ((uint64_t)1 << 8 * (held - 8)) - 1;
+  if (held < 8) low &= ((uint64_t)1 << 8 * held) - 1;
+  mix(&m, low, high);
   mix(&m, m.bytes, held);
   mix(&m, 1, 2);
   uint64_t left = m.a, right = m.b;
-  for (size_t i = 0; i < n; i += 8) {
-    uint64_t word = next(i & 8 ? &right : &left);
-    memcpy((uint8_t *)out + i, &word, 8);
+  uint8_t *at = out;
+  for (; n >= 16; n -= 16, at += 16) {
+    uint64_t words[2] = {next(&left), next(&right)};
+    memcpy(at, words, 16);
+  }
+  if (n > 0) {
+    uint64_t word = next(&left);
+    memcpy(at, &word, 8);
   }
 }
 

@@ -34,6 +34,12 @@ int sky_disk_open(const char *path, bool *is_read_only) {
   return fd < 0 ? -errno : fd;
 }
 
+void sky_disk_begin(int fd) {
+  // Both may fail: on a medium that is ill the ring finds out by itself.
+  (void)sky_disk_sync(fd);
+  (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int64_t sky_disk_size(int fd) {
   struct stat there;
   if (fstat(fd, &there) != 0) return -errno;

@@ -75,11 +75,13 @@ public final class Inbox {
 
   func checkInvariants() {
     precondition(entries.count + freeSlots.count == Limits.inboxSlots, "every slot is free or in use")
-    var used = InlineArray<32, Bool>(repeating: false)
-    for i in 0..<freeSlots.count { used[freeSlots[i]] = true }
+    // A bit for each slot.
+    var used: UInt32 = 0
+    for i in 0..<freeSlots.count { used |= 1 << UInt32(freeSlots[i]) }
     for i in 0..<entries.count {
-      precondition(!used[entries[i].slot], "no slot is in use twice")
-      used[entries[i].slot] = true
+      let slot: UInt32 = 1 << UInt32(entries[i].slot)
+      precondition(used & slot == 0, "no slot is in use twice")
+      used |= slot
       precondition(i == 0 || entries[i].number > entries[i - 1].number, "numbers rise")
     }
   }

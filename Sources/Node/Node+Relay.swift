@@ -313,8 +313,10 @@ extension Node {
   private func claim(_ place: Int, now: Instant) throws(ErrorCode) {
     let peer = relay.peers[place]
     let proof = try peer.session.withBody { body throws(ErrorCode) in try RouteProof(decoding: body) }
-    // To a challenge of before.
-    guard peer.isLinked, peer.way == .challenged, proof.count == peer.count else { return relay.counters.strays += 1 }
+    // To a challenge of before, or one that the way's own top has made out of date: with CONFIGURE comes another.
+    guard peer.isLinked, !isWayNew, peer.way == .challenged, proof.count == peer.count else {
+      return relay.counters.strays += 1
+    }
     scratch.clear()
     _ = Attach(id: peer.id, instance: peer.instance, proof: proof).append(to: &scratch)
     if sendUpIfRoom(FrameHeader(kind: .attach, source: nodeId, sequence: peer.reference), now: now) {
@@ -428,7 +430,7 @@ extension Node {
   private func forwardUp(_ frame: FrameHeader, from place: Int, now: Instant) -> ErrorCode? {
     guard let onward = oneHopOn(frame) else { return .unreachable }
     // Before the hub knows the way it would not believe the source.
-    guard state == .online, relay.peers[place].way == .known else {
+    guard state == .online, !isWayNew, relay.peers[place].way == .known else {
       relay.counters.offline += 1
       return .offline
     }

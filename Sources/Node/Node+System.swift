@@ -97,7 +97,7 @@ extension Node {
   var systemDeadline: Instant {
     guard state == .online else { return .never }
     var due = system.needsUpdater ? Instant.never : systemLookAt
-    if settings.updates != .off, system.standing != nil { due = min(due, systemReportAt) }
+    if settings.updates != .off, system.hasStanding { due = min(due, systemReportAt) }
     if system.request != nil { due = min(due, nextBundleRequestAt) }
     if decision != nil { due = min(due, systemRetryAt) }
     return due
@@ -135,8 +135,8 @@ extension Node {
   /// What this node does by itself: nothing unless the hub says that it is its turn, and never twice what did not prove
   /// itself here, nor what was confirmed here once and left again.
   private var decision: Decision? {
-    guard state == .online, system.phase == .idle, !system.needsUpdater, let standing = system.standing,
-      let offer = system.offer, !standing.isOnTrial
+    guard state == .online, system.phase == .idle, system.hasStanding, !system.needsUpdater,
+      let standing = system.standing, let offer = system.offer, !standing.isOnTrial
     else { return nil }
     let isHere = standing.isRestartDue && equal(standing.other.digest, offer.digest)
     if system.isAskedFor { return isHere ? nil : .apply }

@@ -250,7 +250,7 @@ public final class Node {
   var handedOnAt = Instant(ms: 0)
   /// Behind a relay: what it last asked this node to sign.
   var challenged: RouteChallenge?
-  /// The way to the hub is a new one since the last CONFIGURE.
+  /// The way to the hub is a new one since the last CONFIGURE: nothing of leaves goes up until that has come.
   var isWayNew = false
   /// The relay that this node is linked to says that it has no way to a hub.
   public internal(set) var isCutOff = false

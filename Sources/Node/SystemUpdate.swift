@@ -61,7 +61,9 @@ public final class SystemUpdate {
   }
 
   /// Nil until the updater has told, and on a board that has none.
-  public private(set) var standing: Standing?
+  public private(set) var standing: Standing? { didSet { hasStanding = standing != nil } }
+  /// The same question without the 264 bytes that an answer takes: it is asked several times a turn.
+  private(set) var hasStanding = false
   /// The board has no updater: it does not run from an image, or from one that takes no updates.
   public private(set) var isAbsent = false
   public private(set) var offer: Offer?

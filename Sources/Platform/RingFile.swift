@@ -129,6 +129,7 @@ public final class RingFile {
     let descriptor = path.withCString { sky_disk_open($0, &isReadOnly) }
     guard descriptor >= 0 else { return .failed(-descriptor) }
     let store = RingFileStore(descriptor: descriptor, isReadOnly: isReadOnly)
+    if !isReadOnly { sky_disk_begin(descriptor) }
     let size = sky_disk_size(descriptor)
     guard size >= 0 else { return .failed(Int32(-size)) }
     if UInt64(size) == UInt64(wanted.fileBytes) { return .ready(store, wanted.adopting(store) ?? wanted) }

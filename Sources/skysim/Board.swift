@@ -6,13 +6,17 @@ import Wire
 
 /// A board with the production node on it: its flash, its clock, its owner, and what the daemon does between the node
 /// and the world. The flash outlives the node; everything else of a start is lost with it.
-final class Board: LinkEnd {
+final class Board {
   unowned(unsafe) let world: World
   let index: Int
   var dice: Dice
   private let keySeed: UInt64
   let publicKey: Bytes32
-  let settings: NodeSettings
+  private(set) var settings = NodeSettings()
+  /// Where others find it when it relays.
+  let entry: HubEntry
+  /// One for each place of its relay's table.
+  let seats: [LeafSeat]
   let outgoingFile: Medium
   let incomingFile: Medium
   /// The file `admission`, replaced whole.
@@ -25,7 +29,7 @@ final class Board: LinkEnd {
   private(set) var link: SimLink?
   private var isLinkHonest = true
   private var probeDue = Instant.never
-  private var probes = 0
+  private var probed = 0
   /// Rises with each start.
   private(set) var life: UInt32 = 0
   let owner: Owner
@@ -43,9 +47,19 @@ final class Board: LinkEnd {
   var hasClock = true
   /// How far the node's idea of the time was off at the last look.
   private var errorMs: Int64 = 0
-  /// One deadline for each hub.
+  /// One deadline for each hub, and for each board behind them.
   var cutOffUntil: [Instant]
+  /// No hub can be reached from here, only relays.
+  var isHidden = false
   var isDraining = false
+  /// Connections at its door that say nothing go at this time.
+  var strangersLeaveAt = Instant.never
+  /// The job that the model's worker has, and when it is done with it.
+  var modelEpoch: UInt32?
+  var modelEndsAt = Instant.never
+  /// Leaves that have come in since this start, and those of them that have not gone, as the node told.
+  var leavesJoined: UInt64 = 0
+  var leaves = 0
 
   // What has been counted over all lives.
   var damages: UInt64 = 0
@@ -63,25 +77,61 @@ final class Board: LinkEnd {
     publicKey = Identity(seed: keys.secret()).publicKey
     outgoingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
     incomingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
-    var settings = NodeSettings()
-    let first = world.scenario.mixesHubs ? index : 0
-    for i in 0..<world.hubs.count { settings.hubs.append(world.hubs[(first + i) % world.hubs.count].entry) }
-    if !settings.hubs.isEmpty {
-      settings.ticket = Ticket(hub: settings.hubs[0], tokenId: World.tokenId, tokenSecret: World.tokenSecret)
-    }
-    self.settings = settings
-    cutOffUntil = [Instant](repeating: Instant(ms: 0), count: world.hubs.count)
+    let name: [UInt8] = [0x62, 0x30 + UInt8(index / 10), 0x30 + UInt8(index % 10)]
+    entry = HubEntry(
+      host: InlineText<253>(name.span.bytes)!, port: 7_444, pin: Bytes32(repeating: UInt8(0x80 + index)),
+      key: publicKey)
+    seats = (0..<(index < world.scenario.relays ? world.scenario.relayPlaces : 0)).map { LeafSeat(place: $0) }
+    cutOffUntil = [Instant](repeating: Instant(ms: 0), count: world.scenario.hubs + world.scenario.nodes)
     owner = Owner(scenario: world.scenario, dice: dice.split())
     hasClock = dice.below(3) > 0
     let lies = world.scenario.plant == .syncLies
     outgoingFile.syncLies = lies
     incomingFile.syncLies = lies
+    for seat in seats { seat.board = self }
+  }
+
+  var isRelay: Bool { !seats.isEmpty }
+
+  /// What its owner has written into the configuration: relays before hubs, behind them, or none.
+  func chooseHubs() {
+    var hubs: [HubEntry] = []
+    let first = world.scenario.mixesHubs ? index : 0
+    for i in 0..<world.hubs.count { hubs.append(world.hubs[(first + i) % world.hubs.count].entry) }
+    let relays = chooseRelays()
+    let relaysFirst = !relays.isEmpty && !dice.oneIn(4)
+    for entry in relaysFirst ? relays + hubs : hubs + relays { settings.hubs.append(entry) }
+    if relaysFirst {
+      isHidden = dice.oneIn(2)
+      // On the hub's list of keys: no ticket is needed, wherever it comes in.
+      if dice.oneIn(2) { world.isAdmitted[index] = true }
+    }
+    if world.scenario.jobEveryMs != 0, index == 0 || dice.oneIn(2) { settings.duties.insert(.compute) }
+    settings.ticket = Ticket(hub: settings.hubs[0], tokenId: World.tokenId, tokenSecret: World.tokenSecret)
+  }
+
+  /// Relays that this board may go through; also for a relay, and then nothing keeps two from naming each other.
+  private func chooseRelays() -> [HubEntry] {
+    let count = world.scenario.relays
+    if count == 0 || dice.oneIn(isRelay ? 2 : 5) { return [] }
+    var chosen: [HubEntry] = []
+    let first = dice.below(count)
+    for i in 0..<count where chosen.count < 3 {
+      let board = world.boards[(first + i) % count]
+      if board !== self, chosen.isEmpty || dice.oneIn(2) { chosen.append(board.entry) }
+    }
+    return chosen
   }
 
   var standsUntil: Instant { pausedUntil }
   var isUp: Bool { node != nil }
 
-  func isCutOff(from hub: SimHub, now: Instant) -> Bool { cutOffUntil[hub.index] > now }
+  func isCutOff(from peer: Peer, now: Instant) -> Bool {
+    switch peer {
+    case .hub(let hub): isHidden || cutOffUntil[hub.index] > now
+    case .relay(let board): cutOffUntil[world.scenario.hubs + board.index] > now
+    }
+  }
 
   // MARK: Starting and stopping
 
@@ -96,6 +146,8 @@ final class Board: LinkEnd {
     into.fileBytes = UInt32(incomingFile.bytes.count)
     // A file that cannot be read at all when it is opened begins anew: nobody could know then what was had.
     healReading()
+    outgoingFile.reopen()
+    incomingFile.reopen()
     let plant = world.scenario.plant
     let before = (outgoing, incoming)
     let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
@@ -122,7 +174,7 @@ final class Board: LinkEnd {
       agent: InlineArray(repeating: 0x61))
     let node = Node(
       seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
-      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen))
+      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen), relayPlaces: seats.count)
     self.node = node
     owner.started(now: now)
     world.trace(.start, UInt64(index), UInt64(life))
@@ -177,8 +229,17 @@ final class Board: LinkEnd {
     }
     node = nil
     fallsAtWrite = nil
-    dropLink(now: now)
+    // Nobody says that a connection has ended when the power is gone.
+    let isSilent = power && dice.oneIn(2)
+    if isSilent, let link {
+      self.link = nil
+      link.vanish(self, now: now)
+    } else {
+      dropLink(now: now)
+    }
+    leaveSeats(isSilent: isSilent, now: now)
     probeDue = .never
+    modelEpoch = nil
     owner.fell()
     startsAt = now + ms
     world.setDue(of: self, startsAt)
@@ -217,12 +278,15 @@ final class Board: LinkEnd {
       return start(now: now)
     }
     guard now >= pausedUntil, let node else { return schedule(now: now) }
-    if node.nextDeadline <= now {
+    // A link that is lost while deadlines are seen to may be tried again after a wait of nothing: once more.
+    for _ in 0..<2 where node.nextDeadline <= now {
       node.handle(.tick, now: now)
       act(node, now: now)
-      if node.nextDeadline <= now { world.fail("what was due is not done", index) }
     }
+    if node.nextDeadline <= now { world.fail("what was due is not done", index) }
     if probeDue <= now { finishProbe(node, now: now) }
+    if strangersLeaveAt <= now { sendStrangersAway(node, now: now) }
+    if settings.duties.contains(.compute) { workOnJobs(node, now: now) }
     owner.turn(self, node, now: now)
     settle(now: now)
   }
@@ -231,6 +295,10 @@ final class Board: LinkEnd {
   func settle(now: Instant) {
     guard let node, let outgoing, let incoming, let stores = node.stores else { return }
     _ = pump(outgoing, incoming, stores, now: now)
+    if isRelay {
+      node.moveRelayed(now: now)
+      flushSeats(node, now: now)
+    }
     if let how = fallsAtWrite, outgoing.isWriting(both: how.both) || incoming.isWriting(both: how.both) {
       return fall(now: now, power: how.power, for: dice.spread(500, to: 60_000))
     }
@@ -244,6 +312,7 @@ final class Board: LinkEnd {
     owner.look(self, node, now: now)
     check(now: now)
     checkKeys(node, now: now)
+    if isRelay { checkRelay(node, now: now) }
     if node.state == .stopped, outgoing.ring.isSettled, incoming.ring.isSettled {
       return fall(now: now, power: false, for: dice.spread(500, to: 20_000))
     }
@@ -262,44 +331,52 @@ final class Board: LinkEnd {
     due = min(due, min(probeDue, owner.due))
     // What the link did not take, and what waits for a stop.
     if link != nil, !node.session.output.isEmpty { due = min(due, now + 100) }
+    if isRelay { due = min(due, relayDue(node, now: now)) }
+    if settings.duties.contains(.compute) { due = min(due, jobsDue(node)) }
     world.setDue(of: self, max(max(due, pausedUntil), now + 1))
   }
 
   // MARK: The node's actions
 
-  private func act(_ node: Node, now: Instant) {
+  func act(_ node: Node, now: Instant) {
     while let action = node.nextAction() {
       switch action {
       case .connect(let index): connect(to: node.hubs[index], node, now: now)
       case .disconnect:
         flush(node, now: now)
         dropLink(now: now)
-      case .probe: probeDue = now + dice.from(1, to: 3_000)
+      case .probe(let index):
+        probed = index
+        probeDue = now + dice.from(1, to: 3_000)
       case .sampleVitals: sample(node, now: now)
       case .persist: writeAdmission(node.admission)
-      // Simulated boards serve nobody as relays.
-      case .closePeer, .stop: break
+      case .closePeer(let place): closeSeat(place, node, now: now)
+      case .stop: break
       }
     }
   }
 
-  private func hub(at place: HubEntry) -> SimHub? {
-    for hub in world.hubs where hub.entry.isSamePlace(as: place) { return hub }
+  private func peer(at place: HubEntry) -> Peer? {
+    for hub in world.hubs where hub.entry.isSamePlace(as: place) { return .hub(hub) }
+    for board in world.boards where board.entry.isSamePlace(as: place) { return .relay(board) }
     return nil
   }
 
   private func connect(to place: HubEntry, _ node: Node, now: Instant) {
     dropLink(now: now)
-    guard let hub = hub(at: place) else { return node.handle(.linkDown(.resolveFailed), now: now) }
+    guard let peer = peer(at: place) else { return node.handle(.linkDown(.resolveFailed), now: now) }
     let fresh = world.freeLink()
     link = fresh
-    fresh.dial(from: self, to: hub, now: now)
+    fresh.dial(from: self, to: peer, now: now)
   }
 
   private func finishProbe(_ node: Node, now: Instant) {
     probeDue = .never
-    guard !node.hubs.isEmpty, let hub = hub(at: node.hubs[0]) else { return }
-    node.handle(.probeResult(reachable: hub.isUp && !isCutOff(from: hub, now: now)), now: now)
+    var isReachable = false
+    if probed < node.hubs.count, let peer = peer(at: node.hubs[probed]), !isCutOff(from: peer, now: now) {
+      isReachable = peer.answers(now: now)
+    }
+    node.handle(.probeResult(reachable: isReachable), now: now)
   }
 
   private func sample(_ node: Node, now: Instant) {
@@ -310,12 +387,12 @@ final class Board: LinkEnd {
     var signs = VitalSigns()
     signs.uptimeS = UInt32(truncatingIfNeeded: now.ms / 1_000)
     signs.memoryTotalKB = 512_000
-    signs.memoryAvailableKB = dice.oneIn(200) ? 4_000 : 300_000
-    signs.temperatureMilliC = dice.oneIn(200) ? 96_000 : 45_000
+    signs.memoryAvailableKB = dice.oneIn(200) && !owner.isLeaving ? 4_000 : 300_000
+    signs.temperatureMilliC = dice.oneIn(200) && !owner.isLeaving ? 96_000 : 45_000
     node.handle(.vitals(signs), now: now)
   }
 
-  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's.
+  /// The node goes by another clock than before, by the board's or, after a start without one, by the hub's or a relay's.
   private func noteClock(_ node: Node, now: Instant) {
     let wall = node.wallTimeMs(now: now)
     guard wall > 0 else { return }
@@ -357,9 +434,13 @@ final class Board: LinkEnd {
     guard let node, self.link === link else { return true }
     while pipe.deliver(to: &node.session.input, now: now) {
       node.handle(.linkBytes, now: now)
+      // A leaf goes by the time of its relay, which may be wrong.
+      noteClock(node, now: now)
       act(node, now: now)
       guard self.link === link else { break }
       checkLink(pipe, node)
+      // What came for leaves goes out before more comes in.
+      if isRelay { flushSeats(node, now: now) }
     }
     let isTaken = self.link !== link || pipe.due > now
     settle(now: now)
@@ -420,5 +501,6 @@ final class Board: LinkEnd {
     guard let node, let outgoing, let incoming else { return say("board \(index) is down") }
     say("board \(index): state \(node.state.token), node's deadline \(node.nextDeadline.ms), owner's \(owner.due.ms)")
     for drive in [outgoing, incoming] { say("  ring: \(drive.describe(now))") }
+    for peer in node.relay.peers { describeLeaf(peer) }
   }
 }

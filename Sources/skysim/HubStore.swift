@@ -21,6 +21,8 @@ struct Spooled {
 struct Arrival {
   var message: Spooled
   var session: HubSession
+  /// Which connection of that session's.
+  var generation: UInt64
 }
 
 /// What is under way to one node that is online; the rules are those of `Delivery` in the production hub.

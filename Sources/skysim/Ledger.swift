@@ -187,7 +187,13 @@ final class Ledger {
       }
       return
     }
-    guard letter.flags.contains(.durable) else { return }
+    guard letter.flags.contains(.durable) else {
+      // Who says so has the message in hand; a receipt that does not come says nothing.
+      if failure != .timeout, letter.flags.contains(.arrived) {
+        world.fail("a receipt says that a message did not arrive, which did", id)
+      }
+      return
+    }
     if failure == .expired {
       let isOver = now.ms - letter.postedAt + 2_000 >= UInt64(letter.timeToLiveS) * 1_000
       if letter.timeToLiveS == 0 || !(isOver || letter.flags.contains(.clockMoved)) {

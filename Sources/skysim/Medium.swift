@@ -78,6 +78,17 @@ final class Medium: BlockStore {
     return 0
   }
 
+  /// A program opens the file, as `sky_disk_begin` does: what the kernel holds is stored, and what it has given up is
+  /// read from the medium again.
+  func reopen() {
+    _ = sync()
+    for sector in unsynced where sectors[sector] == .forgotten {
+      for i in range(sector) { bytes[i] = safe[i] }
+      sectors[sector] = .clean
+    }
+    unsynced.removeAll { sectors[$0] == .clean }
+  }
+
   /// True from the moment at which the power went: nothing reaches the medium any more.
   private func isDead() -> Bool {
     guard let left = diesAfter else { return false }

@@ -19,6 +19,8 @@ struct Offline {
     var scenario = Scenario(seed: seed, nodes: 2, days: 1)
     scenario.plant = plant
     scenario.hubs = 1
+    scenario.relays = 0
+    scenario.jobEveryMs = 0
     scenario.heartbeatMs = 30_000
     scenario.faultEveryMs = 0
     scenario.postEveryMs = 1 << 40

@@ -176,6 +176,13 @@ final class Owner {
       case .receipt(let sequence, let failure): heard(sequence, failure, board, now: now)
       case .linkError(let code):
         board.world.trace(.linkError, UInt64(board.index), UInt64(code.rawValue))
+      case .leafJoined(let id):
+        board.leaves += 1
+        board.leavesJoined += 1
+        board.world.trace(.leaf, UInt64(board.index), UInt64(id))
+      case .leafLeft(let id, let code):
+        board.leaves -= 1
+        board.world.trace(.leaf, UInt64(board.index) | UInt64(code.rawValue) << 32, UInt64(id))
       default: break
       }
     }

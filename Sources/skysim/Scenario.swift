@@ -19,6 +19,12 @@ enum Plant: UInt8, CaseIterable {
   case forgetsEarly
   /// Records are opened without comparing their tags.
   case uncheckedTags
+  /// A relay says STORED to its leaves as soon as anything comes from them.
+  case relayVouches
+  /// The hub forgets a message for a leaf when its relay has it.
+  case relayTrusted
+  /// The hub keeps a job's result first, and that the job has ended in a transaction of its own.
+  case resultApart
 
   var name: StaticString {
     switch self {
@@ -30,6 +36,9 @@ enum Plant: UInt8, CaseIterable {
     case .windowApart: "window-apart"
     case .forgetsEarly: "forgets-early"
     case .uncheckedTags: "unchecked-tags"
+    case .relayVouches: "relay-vouches"
+    case .relayTrusted: "relay-trusted"
+    case .resultApart: "result-apart"
     }
   }
 }
@@ -43,6 +52,7 @@ enum Fault: Int, CaseIterable {
   case diskError, slowDisk, bitFlip, dyingStart
   case clockJump, attack, impostor
   case burst, sleepingOwner
+  case dutyOff, strangers
 }
 
 /// The world of one seed, before anything has happened in it.
@@ -62,9 +72,14 @@ struct Scenario {
   var postEveryMs: UInt64 = 0
   var sendEveryMs: UInt64 = 0
   var latencyMs: UInt64 = 0
-  var weights = InlineArray<20, UInt64>(repeating: 0)
+  var weights = InlineArray<22, UInt64>(repeating: 0)
+  /// Between two jobs of one hub; 0: no jobs.
+  var jobEveryMs: UInt64 = 0
   /// Every node prefers another hub.
   var mixesHubs = false
+  /// The first so many boards relay, with so many places each.
+  var relays = 0
+  var relayPlaces = 0
 
   init(seed: UInt64, nodes: Int, days: UInt64) {
     self.seed = seed
@@ -85,5 +100,10 @@ struct Scenario {
       // A third of the kinds does not occur at all.
       weights[fault.rawValue] = dice.oneIn(3) ? 0 : dice.from(1, to: 6)
     }
+    if nodes > 1, !dice.oneIn(3) {
+      relays = 1 + dice.below(min(6, nodes / 2))
+      relayPlaces = 2 + dice.below(Limits.relayPeers - 1)
+    }
+    if dice.oneIn(2) { jobEveryMs = dice.spread(300_000, to: 7_200_000) }
   }
 }

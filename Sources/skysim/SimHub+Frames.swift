@@ -11,34 +11,59 @@ extension SimHub {
 
   func handle(_ frame: FrameHeader, _ session: HubSession, now: Instant) {
     guard session.phase == .online else { return close(session, .unexpectedRecord, now: now) }
-    let id = Board.nodeId(session.board)
+    guard let board = sender(of: frame, session, now: now) else { return }
+    let id = Board.nodeId(board)
     switch frame.kind {
     case .heartbeat:
+      world.counts.heartbeats += 1
+      noteDuties(session, of: board, now: now)
+      // A leaf has its answer from its relay.
+      guard board == session.board else { return }
       scratch.consume(scratch.count)
       HeartbeatAck(wallTimeMs: world.wallMs(now)).append(to: &scratch)
-      world.counts.heartbeats += 1
       putScratch(FrameHeader(kind: .heartbeatAck, destination: id, sequence: frame.sequence), session, now: now)
     case .message where frame.isDurable: takeDurable(frame, session, id, now: now)
-    case .message: route(frame, session, id, now: now)
-    case .stored: takeStored(session, now: now)
+    case .message: route(frame, session, now: now)
+    case .stored: takeStored(session, board, now: now)
     case .receipt:
-      guard frame.source == id else { return close(session, .spoofedSource, now: now) }
       guard let target = live(frame.destination) else { return }
       copyBody(of: session)
       var onward = frame
       onward.hops &+= 1
       putScratch(onward, target, now: now)
-    case .pong: session.probedAt = .never
+    case .pong: live[board]?.probedAt = .never
+    case .admit: admit(frame, session, relay: board, now: now)
+    case .attach: attach(frame, session, relay: board, now: now)
+    case .detach: detach(session, now: now)
+    case .jobProgress: takeProgress(session, board, now: now)
+    case .jobResult: takeResult(session, board, now: now)
     default: close(session, .unexpectedRecord, now: now)
     }
   }
 
-  private func live(_ id: UInt32) -> HubSession? {
-    guard let board = Board.number(of: id), board < live.count else { return nil }
-    return live[board]
+  /// Whose frame this is: the link's own node's, or that of one behind it; nil when it is neither.
+  private func sender(of frame: FrameHeader, _ session: HubSession, now: Instant) -> Int? {
+    let own = Board.nodeId(session.board)
+    if frame.source == own || frame.source == 0 && frame.kind != .message && frame.kind != .receipt {
+      return session.board
+    }
+    if let board = Board.number(of: frame.source), board < live.count {
+      if live[board]?.session === session { return board }
+      // A relay may not know yet that a leaf has gone elsewhere.
+      if session.routeCounts[board] != 0 {
+        sayGone(board, .linkClosed, relay: session.board, session, now: now)
+        return nil
+      }
+    }
+    world.fail("a relay handed on what is not its leaf's", session.board)
   }
 
-  private func copyBody(of session: HubSession) {
+  private func live(_ id: UInt32) -> HubSession? {
+    guard let board = Board.number(of: id), board < live.count else { return nil }
+    return live[board]?.session
+  }
+
+  func copyBody(of session: HubSession) {
     scratch.consume(scratch.count)
     Self.append(session.session, to: &scratch)
   }
@@ -46,8 +71,8 @@ extension SimHub {
   /// A span cannot leave the property of a class that holds its session: it is lent for a call.
   private static func append(_ session: borrowing Session, to queue: inout ByteQueue) { queue.append(session.body) }
 
-  private func route(_ frame: FrameHeader, _ session: HubSession, _ id: UInt32, now: Instant) {
-    guard frame.source == id else { return close(session, .spoofedSource, now: now) }
+  private func route(_ frame: FrameHeader, _ session: HubSession, now: Instant) {
+    guard frame.hops < Limits.hops else { world.fail("a message goes round in circles", session.board) }
     guard let target = live(frame.destination) else {
       return receipt(for: frame, session, frame.destination == 0 ? nil : .unreachable, now: now)
     }
@@ -68,7 +93,7 @@ extension SimHub {
   // MARK: Durable messages from nodes
 
   private func takeDurable(_ frame: FrameHeader, _ session: HubSession, _ id: UInt32, now: Instant) {
-    guard frame.source == id else { return close(session, .spoofedSource, now: now) }
+    if frame.hops >= Limits.hops { world.fail("a durable message goes round in circles", session.board) }
     let length = session.session.body.byteCount
     let stream: UInt64
     do throws(ErrorCode) { stream = try decodeStream(session.session.body) } catch {
@@ -77,7 +102,8 @@ extension SimHub {
     guard length > Limits.streamBytes else { return close(session, .malformedFrame, now: now) }
     let destination = frame.destination == 0 ? -1 : Board.number(of: frame.destination) ?? -2
     if let failure = refusal(destination, frame) {
-      return sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)], session, now: now)
+      let entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
+      return sayStored([entry], to: id, session, now: now)
     }
     var text: [UInt8] = []
     text.reserveCapacity(length)
@@ -85,9 +111,9 @@ extension SimHub {
     let name = Spooled.Name(destination: destination, source: id, stream: stream, sequence: frame.sequence)
     let expires = frame.timeToLiveS == 0 ? 0 : world.wallMs(now) + UInt64(frame.timeToLiveS) * 1_000
     let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, text: text)
-    arrivals.append(Arrival(message: message, session: session))
+    arrivals.append(Arrival(message: message, session: session, generation: session.generation))
     if world.scenario.plant == .wordBeforeCommit {
-      sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: nil)], session, now: now)
+      sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: nil)], to: id, session, now: now)
       return spoolDue = min(spoolDue, now + 2_000)
     }
     // A commit of an honest hub takes its time as well.
@@ -121,30 +147,27 @@ extension SimHub {
     for arrival in taken {
       let name = arrival.message.name
       if !fails, name.destination == -1 { sayReceived(arrival, now: now) }
-      // Its place may have gone to another node meanwhile.
-      guard world.scenario.plant != .wordBeforeCommit, Board.nodeId(arrival.session.board) == name.source else {
+      guard world.scenario.plant != .wordBeforeCommit, arrival.session.generation == arrival.generation else {
         continue
       }
       sayStored(
-        [StoredEntry(stream: name.stream, sequence: name.sequence, failure: fails ? .busy : nil)], arrival.session,
-        now: now)
+        [StoredEntry(stream: name.stream, sequence: name.sequence, failure: fails ? .busy : nil)], to: name.source,
+        arrival.session, now: now)
     }
     for arrival in taken where arrival.message.name.destination >= 0 {
       deliver(to: arrival.message.name.destination, now: now)
     }
   }
 
-  private func sayStored(_ entries: [StoredEntry], _ session: HubSession, now: Instant) {
+  private func sayStored(_ entries: [StoredEntry], to id: UInt32, _ session: HubSession, now: Instant) {
     guard session.phase == .online else { return }
     scratch.consume(scratch.count)
     for entry in entries { _ = entry.append(to: &scratch) }
-    putScratch(FrameHeader(kind: .stored, destination: Board.nodeId(session.board)), session, now: now)
+    putScratch(FrameHeader(kind: .stored, destination: id), session, now: now)
   }
 
   private func sayReceived(_ arrival: Arrival, now: Instant) {
-    guard arrival.session.phase == .online, Board.nodeId(arrival.session.board) == arrival.message.name.source else {
-      return
-    }
+    guard arrival.session.phase == .online, arrival.session.generation == arrival.generation else { return }
     scratch.consume(scratch.count)
     _ = Receipt(sequence: arrival.message.name.sequence, failure: nil).append(to: &scratch)
     let frame = FrameHeader(
@@ -154,8 +177,8 @@ extension SimHub {
 
   // MARK: Durable messages to nodes
 
-  private func takeStored(_ session: HubSession, now: Instant) {
-    guard let delivery = deliveries[session.board] else { return }
+  private func takeStored(_ session: HubSession, _ board: Int, now: Instant) {
+    guard let delivery = deliveries[board] else { return }
     do throws(ErrorCode) {
       for i in 0..<(try StoredEntry.count(in: session.session.body)) {
         let entry = try StoredEntry.at(i, in: session.session.body)
@@ -174,7 +197,7 @@ extension SimHub {
       }
     } catch { return close(session, error, now: now) }
     if !delivery.isPaused { delivery.startsOverAt = delivery.inFlight.isEmpty ? .never : now + Limits.resendMs }
-    deliver(to: session.board, now: now)
+    deliver(to: board, now: now)
   }
 
   private func forget(_ name: Spooled.Name, now: Instant) {
@@ -183,7 +206,7 @@ extension SimHub {
   }
 
   func deliver(to board: Int, now: Instant) {
-    guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board] else { return }
+    guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board]?.session else { return }
     var left = Limits.storedEntries - delivery.inFlight.count
     var handed: [Spooled.Name] = []
     for message in store.spool[board] where message.row > delivery.cursor {
@@ -194,7 +217,8 @@ extension SimHub {
       handed.append(message.name)
     }
     if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
-    if world.scenario.plant == .forgetsEarly { for name in handed { store.forget(name) } }
+    let isTrusted = world.scenario.plant == .relayTrusted && (live[board]?.relay ?? -1) >= 0
+    if world.scenario.plant == .forgetsEarly || isTrusted { for name in handed { store.forget(name) } }
   }
 
   /// False when this message, and so those after it, have to wait.

@@ -5,10 +5,12 @@ import SkyCrypto
 import Wire
 
 /// A hub's side of one link: the production session in the hub's role.
-final class HubSession: LinkEnd {
+final class HubSession: LinkServer {
   enum Phase { case free, joining, online, closing }
 
   unowned(unsafe) let hub: SimHub
+  /// Which connection this is: what comes for an earlier one is for nobody.
+  var generation: UInt64 = 0
   var session = Session()
   var phase = Phase.free
   var link: SimLink?
@@ -18,26 +20,38 @@ final class HubSession: LinkEnd {
   var openedAt = Instant(ms: 0)
   var lastHeard = Instant(ms: 0)
   var closesBy = Instant.never
-  /// Asked whether it lives, at this time.
-  var probedAt = Instant.never
+  /// Of a relay: the number of the last proof taken for each of its leaves, by board; 0: none.
+  var routeCounts: [UInt32]
 
-  init(_ hub: SimHub) { self.hub = hub }
+  init(_ hub: SimHub, boards: Int) {
+    self.hub = hub
+    routeCounts = [UInt32](repeating: 0, count: boards)
+  }
 
-  var standsUntil: Instant { hub.pausedUntil }
-  func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool { hub.arrived(pipe, self, now: now) }
-  func ended(_ link: SimLink, now: Instant) { hub.lost(self, now: now) }
+  override var standsUntil: Instant { hub.pausedUntil }
+  override func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool { hub.arrived(pipe, self, now: now) }
+  override func ended(_ link: SimLink, now: Instant) { hub.lost(self, now: now) }
 
   var deadline: Instant {
     switch phase {
     case .free: .never
     case .joining: openedAt + Limits.handshakeTimeoutMs
     case .online:
-      min(
-        min(lastHeard + Limits.silenceMs(heartbeatMs: hub.world.scenario.heartbeatMs), session.keyDeadline + 1),
-        probedAt == .never ? .never : probedAt + SimHub.probeMs)
+      min(lastHeard + Limits.silenceMs(heartbeatMs: hub.world.scenario.heartbeatMs), session.keyDeadline + 1)
     case .closing: closesBy
     }
   }
+}
+
+/// Where a node is reached: over a link of its own, or over that of a relay.
+struct Place {
+  let session: HubSession
+  /// Number of the board that the node is linked to; -1: the link is its own.
+  var relay = -1
+  /// Of the start of the node.
+  let instance: InlineArray<16, UInt8>
+  /// Asked whether it lives, at this time.
+  var probedAt = Instant.never
 }
 
 /// A small hub around the production session and the production duplicate window. It follows the rules of
@@ -67,12 +81,22 @@ final class SimHub {
 
   private var sessions: [HubSession] = []
   private var free: [HubSession] = []
+  private var generations: UInt64 = 0
   /// By number of the board.
-  private(set) var live: [HubSession?]
+  var live: [Place?]
+  /// When the earliest of those who were asked has had long enough to answer.
+  var probesDue = Instant.never
   var deliveries: [Delivery?]
   var arrivals: [Arrival] = []
   var delivered: [Spooled.Name] = []
   var spoolDue = Instant.never
+  /// Jobs that have not ended, oldest first; what nodes that have come may do, once they have told.
+  var jobs: [SimJob] = []
+  var duties: [Duties?]
+  /// When they are looked at, and when somebody wants another one.
+  var jobsDue = Instant.never
+  var jobAt: Instant
+  var lastJob: UInt64 = 0
   var scratch = ByteQueue(capacity: Limits.frameBodyBytes)
   private var touched: [HubSession] = []
 
@@ -84,7 +108,9 @@ final class SimHub {
     identity = Identity(seed: dice.secret())
     random = Drbg(seed: dice.secret())
     store = HubStore(boards: boards, hub: index, ledger: world.ledger, plant: world.scenario.plant)
-    live = [HubSession?](repeating: nil, count: boards)
+    live = [Place?](repeating: nil, count: boards)
+    duties = [Duties?](repeating: nil, count: boards)
+    jobAt = world.scenario.jobEveryMs == 0 || isImpostor ? .never : world.now + 600_000
     deliveries = [Delivery?](repeating: nil, count: boards)
     var host = InlineText<253>()
     let name: [UInt8] = [0x68, 0x30 + UInt8(index)]
@@ -99,16 +125,17 @@ final class SimHub {
     if let old = free.popLast() {
       session = old
     } else {
-      session = HubSession(self)
+      session = HubSession(self, boards: live.count)
       sessions.append(session)
     }
+    generations += 1
+    session.generation = generations
     session.phase = .joining
     session.link = link
     session.board = -1
     session.openedAt = now
     session.lastHeard = now
     session.closesBy = .never
-    session.probedAt = .never
     session.session.startAsHub(exporter: exporter)
     schedule(now: now)
     return session
@@ -176,10 +203,16 @@ final class SimHub {
     touch(session)
   }
 
+  /// Forgets who was reached over this link: its own node, and those behind it.
   private func leave(_ session: HubSession) {
-    guard session.board >= 0, live[session.board] === session else { return }
-    live[session.board] = nil
-    deliveries[session.board] = nil
+    guard session.board >= 0 else { return }
+    for board in live.indices where live[board]?.session === session { forget(board) }
+    for board in session.routeCounts.indices { session.routeCounts[board] = 0 }
+  }
+
+  func forget(_ board: Int) {
+    live[board] = nil
+    deliveries[board] = nil
   }
 
   func lost(_ session: HubSession, now: Instant) {
@@ -189,29 +222,37 @@ final class SimHub {
     let link = session.link
     session.link = nil
     free.append(session)
-    link?.hubLeft(now: now)
+    link?.serverLeft(now: now)
   }
 
   // MARK: Admission
 
   private func judge(_ session: HubSession, now: Instant) {
     guard let hello = session.session.peerHello else { return }
-    guard let board = world.boards.firstIndex(where: { equal($0.publicKey, hello.identity) }) else {
-      return refuse(session, .tokenRequired, now: now)
-    }
-    if !isImpostor, !world.isAdmitted[board] {
-      guard hello.hasToken else { return refuse(session, .tokenRequired, now: now) }
-      var verifier = Secret<32>()
-      Session.tokenVerifier(secret: World.tokenSecret, into: &verifier)
-      guard session.session.provesToken(verifier) else { return refuse(session, .tokenInvalid, now: now) }
-      world.isAdmitted[board] = true
-    }
+    let board: Int
+    do throws(ErrorCode) {
+      board = try admission(of: hello) { verifier in session.session.provesToken(verifier) }
+    } catch { return refuse(session, error, now: now) }
     session.board = board
     session.instance = hello.instance
     do throws(ErrorCode) {
       try session.session.accept(
         nodeId: Board.nodeId(board), hubId: UInt32(index + 1), identity: identity, random: &random, now: now)
     } catch { beginClosing(session, now: now) }
+  }
+
+  /// Which board this is, if it may come in, over whatever link.
+  func admission(of hello: Hello, provesToken: (borrowing Secret<32>) -> Bool) throws(ErrorCode) -> Int {
+    guard let board = world.boards.firstIndex(where: { equal($0.publicKey, hello.identity) }) else {
+      throw .tokenRequired
+    }
+    guard !isImpostor, !world.isAdmitted[board] else { return board }
+    guard hello.hasToken else { throw .tokenRequired }
+    var verifier = Secret<32>()
+    Session.tokenVerifier(secret: World.tokenSecret, into: &verifier)
+    guard provesToken(verifier) else { throw .tokenInvalid }
+    world.isAdmitted[board] = true
+    return board
   }
 
   private func refuse(_ session: HubSession, _ code: ErrorCode, now: Instant) {
@@ -222,19 +263,9 @@ final class SimHub {
 
   private func enter(_ session: HubSession, now: Instant) {
     if isImpostor { world.fail("a node joined an impostor", session.board) }
-    if let old = live[session.board] {
-      guard equal(old.instance, session.instance) else {
-        // Another start of the node, or another device: does the one before still live?
-        if old.probedAt == .never {
-          old.probedAt = now
-          put(FrameHeader(kind: .ping), old, now: now)
-        }
-        return close(session, .sessionBusy, now: now)
-      }
-      close(old, .linkClosed, now: now)
-    }
+    let place = Place(session: session, instance: session.instance)
+    if let failure = take(session.board, at: place, now: now) { return close(session, failure, now: now) }
     session.phase = .online
-    live[session.board] = session
     world.counts.links += 1
     scratch.consume(scratch.count)
     let configure = Configure(
@@ -242,8 +273,47 @@ final class SimHub {
       rekeyAfterMs: UInt32(world.scenario.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: world.hubList)
     guard configure.append(to: &scratch) else { return close(session, .internalError, now: now) }
     putScratch(FrameHeader(kind: .configure, destination: Board.nodeId(session.board)), session, now: now)
-    deliveries[session.board] = Delivery()
     deliver(to: session.board, now: now)
+  }
+
+  /// One identity, one session: the error that keeps a newcomer out; nil when it is reached there from now on.
+  func take(_ board: Int, at place: Place, now: Instant) -> ErrorCode? {
+    if let old = live[board] {
+      guard equal(old.instance, place.instance) else {
+        // Another start of the node, or another device: does the one before still live?
+        if old.probedAt == .never { probe(board, old, now: now) }
+        return .sessionBusy
+      }
+      if old.session !== place.session || old.relay != place.relay { drop(board, at: old, .linkClosed, now: now) }
+    }
+    live[board] = place
+    deliveries[board] = Delivery()
+    duties[board] = nil
+    return nil
+  }
+
+  private func probe(_ board: Int, _ place: Place, now: Instant) {
+    live[board]?.probedAt = now
+    probesDue = min(probesDue, now + Self.probeMs)
+    let ping = FrameHeader(
+      kind: .ping, destination: place.relay < 0 ? 0 : Board.nodeId(board), sequence: dice.from(1, to: 1 << 40))
+    put(ping, place.session, now: now)
+  }
+
+  private func endProbes(now: Instant) {
+    probesDue = .never
+    for board in live.indices {
+      guard let place = live[board], place.probedAt != .never else { continue }
+      let due = place.probedAt + Self.probeMs
+      if due <= now { drop(board, at: place, .linkSilent, now: now) } else { probesDue = min(probesDue, due) }
+    }
+  }
+
+  /// Ends the session at a place where a node is not, or not any more.
+  func drop(_ board: Int, at place: Place, _ code: ErrorCode, now: Instant) {
+    guard place.relay >= 0 else { return close(place.session, code, now: now) }
+    forget(board)
+    sayGone(board, code, relay: place.relay, place.session, now: now)
   }
 
   // MARK: Time
@@ -254,11 +324,14 @@ final class SimHub {
       isUp = true
       startsAt = .never
       store.restart()
+      restartJobs(now: now)
       world.trace(.hubStart, UInt64(index), 0)
     }
     guard now >= pausedUntil else { return schedule(now: now) }
+    if now >= probesDue { endProbes(now: now) }
     if now >= spoolDue { flushSpool(now: now) }
     store.keepWindows(now: now)
+    runJobs(now: now)
     resumeDeliveries(now: now)
     for session in sessions where session.phase != .free && session.deadline <= now { expired(session, now: now) }
     settle(now: now)
@@ -287,7 +360,9 @@ final class SimHub {
     delivered.removeAll()
     touched.removeAll()
     spoolDue = .never
+    probesDue = .never
     store.crash()
+    crashJobs()
     schedule(now: now)
   }
 
@@ -307,7 +382,7 @@ final class SimHub {
 
   func schedule(now: Instant) {
     guard isUp else { return world.setDue(of: self, startsAt) }
-    var due = min(spoolDue, store.windowsDue)
+    var due = min(min(spoolDue, probesDue), min(store.windowsDue, min(jobsDue, jobAt)))
     for session in sessions where session.phase != .free {
       due = min(due, session.deadline)
       // Output that the link did not take.

@@ -2,15 +2,38 @@ import Bounded
 import SkyCrypto
 import Wire
 
-/// One end of a link: a board that dials, or a hub's session that was dialled. A board that serves others as a relay
-/// would be a second kind of the latter.
-protocol LinkEnd: AnyObject {
-  /// Moves what has arrived out of the pipe and works on it. False when it has no room for all of it.
-  func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool
-  /// The other side is gone.
-  func ended(_ link: SimLink, now: Instant)
+/// The end of a link that was dialled: a hub's session, or a place at a relay's door.
+class LinkServer {
   /// Not before this can anything arrive here: the program stands still.
-  var standsUntil: Instant { get }
+  var standsUntil: Instant { fatalError("of those who inherit") }
+  /// Moves what has arrived out of the pipe and works on it. False when it has no room for all of it.
+  func arrived(_ pipe: Pipe, on link: SimLink, now: Instant) -> Bool { fatalError("of those who inherit") }
+  /// The other side is gone.
+  func ended(_ link: SimLink, now: Instant) { fatalError("of those who inherit") }
+}
+
+/// What can be dialled.
+enum Peer {
+  case hub(SimHub)
+  /// A board that relays.
+  case relay(Board)
+}
+
+extension Peer {
+  var isUp: Bool {
+    switch self {
+    case .hub(let hub): hub.isUp
+    case .relay(let board): board.isUp
+    }
+  }
+
+  /// The other end of a link; nil when it takes no connection.
+  func open(_ link: SimLink, exporter: Bytes32, now: Instant) -> LinkServer? {
+    switch self {
+    case .hub(let hub): hub.open(link, exporter: exporter, now: now)
+    case .relay(let board): board.openSeat(link, exporter: exporter, now: now)
+    }
+  }
 }
 
 /// A connection with TLS under it, seen from outside: two pipes, two ends, and what can happen to each.
@@ -22,9 +45,9 @@ final class SimLink {
   let down = Pipe()
   /// Who dialled, and who answers; nil when that end has let go.
   private(set) var dialler: Board?
-  private(set) var answerer: HubSession?
+  private(set) var answerer: LinkServer?
   /// Where it was dialled to.
-  private(set) var hub: SimHub?
+  private(set) var peer: Peer?
   private var dialledAt = Instant.never
   private var waitsUntil = Instant.never
   private var dice: Dice
@@ -42,17 +65,17 @@ final class SimLink {
 
   // MARK: Its life
 
-  func dial(from board: Board, to hub: SimHub, now: Instant) {
+  func dial(from board: Board, to peer: Peer, now: Instant) {
     isFree = false
     up.reset()
     down.reset()
     dialler = board
-    self.hub = hub
+    self.peer = peer
     cutsAtSend = false
     latencyMs = world.scenario.latencyMs / 2 + dice.below(world.scenario.latencyMs + 1)
     // TCP and TLS 1.3: two round trips, and a slow board's arithmetic.
     dialledAt = now + 4 * latencyMs + dice.below(200)
-    if board.isCutOff(from: hub, now: now) {
+    if board.isCutOff(from: peer, now: now) {
       // Nothing comes back: sometimes the kernel says so in time, sometimes the node's own timer has to.
       dialledAt = dice.oneIn(2) ? now + Limits.connectAttemptMs : Instant(ms: .max - 1)
     }
@@ -61,19 +84,25 @@ final class SimLink {
 
   private func finishDial(now: Instant) {
     dialledAt = .never
-    guard let board = dialler, let hub else { return release() }
-    // Whoever sits on the way with a certificate of his own, and the right pin, answers in the hub's place.
-    let impostor = board.impostorUntil > now && hub.isUp
-    let answering: SimHub = impostor && dice.oneIn(2) ? world.impostor : hub
-    guard answering.isUp, !board.isCutOff(from: hub, now: now) else {
+    guard let board = dialler, let peer else { return release() }
+    if case .relay(let relay) = peer, relay.isUp, relay.pausedUntil > now {
+      // Its kernel takes the connection; TLS has to wait for the program.
+      dialledAt = relay.pausedUntil
+      return schedule()
+    }
+    // Whoever sits on the way with a certificate of his own, and the right pin, answers in the other's place.
+    let impostor = board.impostorUntil > now && peer.isUp
+    let answering = impostor && dice.oneIn(2) ? Peer.hub(world.impostor) : peer
+    let exporter = dice.bytes32()
+    // Or he hands every byte on, between two TLS connections of his.
+    let other = impostor ? dice.bytes32() : exporter
+    let isReached = answering.isUp && !board.isCutOff(from: peer, now: now)
+    answerer = isReached ? answering.open(self, exporter: other, now: now) : nil
+    guard answerer != nil else {
       dialler = nil
       release()
       return board.dialFailed(self, now: now)
     }
-    let exporter = dice.bytes32()
-    // Or he hands every byte on, between two TLS connections of his.
-    let other = impostor ? dice.bytes32() : exporter
-    answerer = answering.open(self, exporter: other, now: now)
     board.dialled(self, exporter: exporter, isHonest: !impostor, now: now)
   }
 
@@ -86,7 +115,7 @@ final class SimLink {
     schedule()
   }
 
-  func hubLeft(now: Instant) {
+  func serverLeft(now: Instant) {
     guard answerer != nil else { return }
     answerer = nil
     if dialler == nil { return release() }
@@ -94,11 +123,24 @@ final class SimLink {
     schedule()
   }
 
+  /// This end goes without a word, as a board does whose power goes: the other waits for it in vain.
+  func vanish(_ board: Board, now: Instant) {
+    if dialler === board {
+      dialler = nil
+      up.swallow()
+    } else {
+      answerer = nil
+      down.swallow()
+    }
+    if dialler == nil, answerer == nil { return release() }
+    schedule()
+  }
+
   private func release() {
     isFree = true
     dialler = nil
     answerer = nil
-    hub = nil
+    peer = nil
     dialledAt = .never
     waitsUntil = .never
     world.setDue(of: self, .never)

@@ -67,6 +67,10 @@ final class Weather {
     case .halfOpen: board.link?.silence(now: now)
     case .stall: board.link?.stall(now: now)
     case .partition: part(board, hub, now: now)
+    case .dutyOff:
+      let duties = board.settings.duties
+      board.node?.setDuties(dice.oneIn(3) ? duties.subtracting(dice.oneIn(2) ? .relay : .compute) : duties, now: now)
+    case .strangers: board.letStrangersIn(for: dice.spread(1_000, to: 120_000), now: now)
     case .attack: board.link?.tamper(now: now)
     case .kill: fell(board, power: false, for: dice.spread(100, to: 60_000), now: now)
     case .powerCut: fell(board, power: true, for: dice.spread(1_000, to: 3_600_000), now: now)
@@ -75,6 +79,7 @@ final class Weather {
       board.pausedUntil = now + dice.spread(500, to: 600_000)
       board.schedule(now: now)
       board.link?.schedule()
+      for seat in board.seats { seat.link?.schedule() }
     case .hubCrash:
       if dice.oneIn(2) {
         hub.trap = dice.oneIn(2) ? .beforeCommit : .afterCommit
@@ -102,6 +107,7 @@ final class Weather {
     case .sleepingOwner: board.owner.sleepsUntil = now + dice.spread(3_600_000, to: 43_200_000)
     }
     if fault == .burst { board.schedule(now: now) }
+    if fault == .dutyOff { board.settle(now: now) }
   }
 
   /// At once, or in the middle of the next write: most of what can go wrong, goes wrong there.
@@ -120,7 +126,13 @@ final class Weather {
     let end = now + dice.spread(5_000, to: dice.oneIn(5) ? 21_600_000 : 600_000)
     let isTotal = dice.oneIn(2)
     for other in world.hubs where isTotal || other === hub { board.cutOffUntil[other.index] = end }
-    guard let link = board.link, let linked = link.hub, board.isCutOff(from: linked, now: now) else { return }
+    // From relays as well, from one of them, or from none.
+    let relays = world.scenario.relays
+    let chosen = dice.below(2 * relays)
+    for relay in 0..<relays where isTotal ? dice.oneIn(2) : relay == chosen {
+      board.cutOffUntil[world.hubs.count + relay] = end
+    }
+    guard let link = board.link, let linked = link.peer, board.isCutOff(from: linked, now: now) else { return }
     if end.since(now) < 50_000 {
       link.stall(now: now)
     } else if dice.oneIn(2) {
@@ -213,13 +225,14 @@ final class Weather {
   /// Nothing goes wrong any more.
   func clear(now: Instant) {
     nextFault = .never
+    world.isEnding = true
     for i in illUntil.indices {
       heal(i, now: now)
       let board = world.boards[i]
       board.pausedUntil = now
       board.fallsAtWrite = nil
       board.impostorUntil = now
-      for hub in board.cutOffUntil.indices { board.cutOffUntil[hub] = now }
+      for peer in board.cutOffUntil.indices { board.cutOffUntil[peer] = now }
       board.outgoingFile.diesAfter = nil
       board.incomingFile.diesAfter = nil
       board.owner.isLeaving = true
@@ -230,6 +243,8 @@ final class Weather {
       hub.trap = .none
     }
     for link in world.links { link.cutsAtSend = false }
+    // Whose ticket was for a relay that had no place for it comes in by the list of keys.
+    for i in world.isAdmitted.indices { world.isAdmitted[i] = true }
     wake()
   }
 }

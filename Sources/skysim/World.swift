@@ -7,6 +7,7 @@ import Wire
 enum TraceKind: UInt8 {
   case board = 1
   case hub, link, fault, heal, start, hubStart, hubError, linkError, refusal, arrived, phase, receipt, promised
+  case way, leaf, job
 
   var name: StaticString {
     switch self {
@@ -24,6 +25,9 @@ enum TraceKind: UInt8 {
     case .phase: "phase"
     case .promised: "promised"
     case .receipt: "receipt"
+    case .way: "way"
+    case .leaf: "leaf"
+    case .job: "job"
     }
   }
 }
@@ -42,6 +46,16 @@ final class World {
     var heartbeats: UInt64 = 0
     var refusals: UInt64 = 0
     var faults: UInt64 = 0
+    /// Leaves that a hub was told the way to.
+    var ways: UInt64 = 0
+    /// The longest way to a hub that there was, in relays.
+    var deepest: UInt64 = 0
+    /// Jobs that hubs were given, and what became of them.
+    var jobsDone: UInt64 = 0
+    var jobsFailed: UInt64 = 0
+    var jobsCancelled: UInt64 = 0
+    /// Results that came, those of jobs that had ended already among them.
+    var jobResults: UInt64 = 0
   }
 
   let scenario: Scenario
@@ -55,6 +69,10 @@ final class World {
   var isAdmitted: [Bool]
   private(set) var hubList = HubList()
   var counts = Counts()
+  /// By number of the job; nil: it has not ended.
+  private(set) var jobEnds: [JobEnd?] = []
+  /// Nothing goes wrong any more, and nothing new is wanted.
+  var isEnding = false
 
   let beginning = Instant(ms: 1_000_000)
   private(set) var now = Instant(ms: 1_000_000)
@@ -90,6 +108,7 @@ final class World {
       board.startsAt = now + dice.below(60_000)
       setDue(of: board, board.startsAt)
     }
+    for board in boards { board.chooseHubs() }
     sky = Weather(self, dice: dice.split())
   }
 
@@ -122,9 +141,11 @@ final class World {
     while true {
       var part = 0
       var least = UInt64.max
-      for i in dues.indices where dues[i] < least {
-        least = dues[i]
-        part = i
+      dues.withUnsafeBufferPointer {
+        for i in 0..<$0.count where $0[i] < least {
+          least = $0[i]
+          part = i
+        }
       }
       guard least < end.ms else {
         now = max(now, end)
@@ -159,6 +180,27 @@ final class World {
       trace(.link, UInt64(part - firstLinkPart), 0)
       links[part - firstLinkPart].turn(now: now)
     }
+  }
+
+  // MARK: Jobs
+
+  /// The number of a new one.
+  func newJob() -> Int {
+    jobEnds.append(nil)
+    return jobEnds.count - 1
+  }
+
+  /// A hub has written down what became of a job: once.
+  func jobEnded(_ number: Int, _ end: JobEnd, wasCancelled: Bool) {
+    if jobEnds[number] != nil { fail("a job has ended twice", number) }
+    if end == .cancelled, !wasCancelled { fail("a job was cancelled that somebody wants", number) }
+    jobEnds[number] = end
+    switch end {
+    case .done: counts.jobsDone += 1
+    case .failed: counts.jobsFailed += 1
+    case .cancelled: counts.jobsCancelled += 1
+    }
+    trace(.job, UInt64(number), UInt64(end == .done ? 1 : end == .failed ? 2 : 3))
   }
 
   // MARK: What is told

@@ -8,6 +8,7 @@ import Wire
 public final class RelayWorld {
   public static let relayId: UInt32 = 1_000_000
   public static let leafId: UInt32 = 1_000_001
+  private static let upperId: UInt32 = 1_000_009
 
   public let node: Node
   public let hubIdentity = Identity(seed: RelayWorld.secret(2))
@@ -17,6 +18,11 @@ public final class RelayWorld {
   private var random = Drbg(seed: RelayWorld.secret(4))
   public var now = Instant(ms: 1_000)
   private var place: Int?
+  /// What is above says that it is a relay itself.
+  private let isBehindRelay: Bool
+  private var challenges: UInt32 = 0
+  /// What is above sends no CONFIGURE for a proof.
+  public var holdsConfiguration = false
   public private(set) var isHubThere = false
   public var isLeafThere: Bool { place != nil }
 
@@ -28,7 +34,8 @@ public final class RelayWorld {
     return secret
   }
 
-  public init(stores: Stores? = nil) {
+  public init(stores: Stores? = nil, isBehindRelay: Bool = false) {
+    self.isBehindRelay = isBehindRelay
     var settings = NodeSettings()
     settings.hubs.append(
       HubEntry(
@@ -132,8 +139,10 @@ public final class RelayWorld {
       while let event = try hub.nextEvent(now: now, identity: hubIdentity, random: &random) {
         switch event {
         case .hello:
-          try hub.accept(nodeId: Self.relayId, hubId: 1, identity: hubIdentity, random: &random, now: now)
-        case .established: try answer(FrameHeader(kind: .configure, destination: Self.relayId), configuration)
+          try hub.accept(
+            nodeId: Self.relayId, hubId: isBehindRelay ? Self.upperId : 1, identity: hubIdentity, random: &random,
+            now: now)
+        case .established: if isBehindRelay { try sendChallenge() } else { try configure() }
         case .frame(let frame): try take(frame)
         case .rekeyed, .closed: break
         }
@@ -155,13 +164,32 @@ public final class RelayWorld {
       frame.kind == .receipt || frame.source == 0 || frame.source == Self.relayId || frame.source == Self.leafId
         || node.relay.routeCount > 1, "a frame went up in another's name")
     let header = FrameHeader(kind: .admitted, destination: Self.relayId, sequence: frame.sequence)
-    if frame.kind == .admit, frame.source == Self.relayId {
+    if frame.kind == .routeProof {
+      if !holdsConfiguration { try configure() }
+    } else if frame.kind == .admit, frame.source == Self.relayId {
       try answer(header) { Admitted(id: Self.leafId, failure: nil, count: 0).append(to: &$0) }
     } else if frame.kind == .attach, frame.source == Self.relayId {
       var attached = header
       attached.kind = .attached
       try answer(attached) { RouteWord(id: Self.leafId, failure: nil).append(to: &$0) }
     }
+  }
+
+  /// As when the relay above has a new way to its hub.
+  public func challenge() {
+    do throws(ErrorCode) { try sendChallenge() } catch { loseHub() }
+  }
+
+  private func sendChallenge() throws(ErrorCode) {
+    challenges += 1
+    let challenge = RouteChallenge(
+      nonce: Bytes32(repeating: UInt8(challenges)), hub: Bytes32(repeating: 4), relay: Self.upperId,
+      count: challenges)
+    try answer(FrameHeader(kind: .routeChallenge, destination: Self.relayId)) { challenge.append(to: &$0) }
+  }
+
+  public func configure() throws(ErrorCode) {
+    try answer(FrameHeader(kind: .configure, destination: Self.relayId), configuration)
   }
 
   private func answer(_ header: FrameHeader, _ build: (inout ByteQueue) -> Bool) throws(ErrorCode) {

@@ -15,6 +15,9 @@
 /// Opens for reading and writing, makes the file if it is not there. On a medium that is read-only the
 /// file is opened for reading alone: writing then gives -EBADF.
 int sky_disk_open(const char *path, bool *is_read_only);
+/// Before anything is read: stores what the kernel still holds of an earlier process, and has it forget its copies, so
+/// that what is read is what the medium has. After a sync that failed the kernel shows bytes that it will never store.
+void sky_disk_begin(int fd);
 /// The size in bytes; -EINVAL when it is no regular file.
 int64_t sky_disk_size(int fd);
 /// Makes the file exactly `bytes` long, all zero and all of it really there, and syncs it and its folder.
