@@ -8,8 +8,8 @@ import Wire
 /// for a model may think for long before its first word, and a worker that was stopped keeps its sockets open.
 ///
 /// The worker answers between two steps of its computing, so what counts as silence follows from how long a step takes
-/// here. The first answer ends at the end of a step, the second measures a whole one: until then nobody knows, and it has
-/// `Limits.modelSilenceMostMs`.
+/// here. The first answer ends at the end of a step, the second measures a whole one; so do two pieces of text, for a piece
+/// takes many steps. Until then nobody knows, and it has `Limits.modelSilenceMostMs`.
 ///
 /// Order of calls: `begin`, then `take` for each line of either connection and `tick` at `deadline`, until one of them
 /// gives `.ended` or `.failed`.
@@ -39,6 +39,9 @@ public struct ModelDialogue {
   private var probedAt = Instant(ms: 0)
   private var isProbeOpen = false
   private var probeAnswers = 0
+  private var pieceAt: Instant?
+  private var isPaceKnown = false
+  /// To a probe, or from one piece to the next.
   private var longestAnswerMs: UInt64 = 0
   /// As the worker says: there was something to answer from.
   public private(set) var isGrounded = false
@@ -63,8 +66,6 @@ public struct ModelDialogue {
     begunAt = now
     greetingMs = max(isStarted ? Limits.modelGreetingMs : Limits.modelStartMs, step)
   }
-
-  private var isPaceKnown: Bool { probeAnswers >= 2 }
 
   /// How long it may be silent.
   private var silenceMs: UInt64 {
@@ -115,6 +116,7 @@ public struct ModelDialogue {
         isProbeOpen = false
         longestAnswerMs = max(longestAnswerMs, now.since(probedAt))
         probeAnswers = min(probeAnswers + 1, 2)
+        if probeAnswers == 2 { isPaceKnown = true }
         probedAt = now
       }
       return .nothing
@@ -125,7 +127,14 @@ public struct ModelDialogue {
       return .ask
     }
     if wantsVector, Self.starts(line, "vector=") { return .vector }
-    if !wantsVector, Self.starts(line, "piece=") { return .piece }
+    if !wantsVector, Self.starts(line, "piece=") {
+      if let pieceAt {
+        longestAnswerMs = max(longestAnswerMs, now.since(pieceAt))
+        isPaceKnown = true
+      }
+      pieceAt = now
+      return .piece
+    }
     count(line, "tokens=")
     count(line, "prompt_tokens=")
     if line.elementsEqual("grounded=true") { isGrounded = true }

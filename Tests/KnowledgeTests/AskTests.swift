@@ -65,6 +65,19 @@ private func say(
     #expect(dialogue.deadline == .never)
   }
 
+  /// Two pieces come before the worker has been asked twice whether it lives: on a quick board the whole answer may.
+  @Test func piecesMeasureItsPaceToo() {
+    for (gap, patience): (UInt64, UInt64) in [(5, Limits.modelSilenceMs), (400, 3_200), (5_000, 10_000)] {
+      var dialogue = working(stepMs: 1, answers: 0)
+      #expect(say(&dialogue, #"piece="a""#, at: 2_000) == .piece)
+      let asked = dialogue.deadline
+      #expect(dialogue.tick(now: asked) == .probe)
+      #expect(dialogue.deadline.since(asked) == Limits.modelSilenceMostMs)
+      #expect(say(&dialogue, #"piece="b""#, at: 2_000 + gap) == .piece)
+      #expect(dialogue.deadline.since(asked) == patience)
+    }
+  }
+
   @Test func aSlowOneHasAsLongAsItsStepsTake() {
     for stepMs: UInt64 in [120, 900, 1_200, 4_000, 9_000] {
       var dialogue = working(stepMs: stepMs, answers: 5)
