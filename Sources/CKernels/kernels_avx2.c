@@ -19,9 +19,9 @@ static inline void halves16(const uint16_t *p, float *out) {
   for (int i = 0; i < 2; i++) _mm256_storeu_ps(out + 8 * i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p + i)));
 }
 #include "kernels_common.h"
-#include "kernels_rows.h"
 
 #define MANY 4
+#define WHOLE_MULTIPLE 0
 
 /// 128 weights; for each block its scale and its minimum, one after the other.
 typedef struct {
@@ -41,37 +41,19 @@ static inline void nibbles(group4 *g, const uint8_t *const p[4], int offset) {
   }
 }
 /// The scales of four blocks, each with its own multiple as minimum.
-static inline __m256 scales(const uint8_t *const p[4], float multiple) {
+static inline void scales(group4 *g, const uint8_t *const p[4], float multiple) {
   uint64_t both[2] = {load16(p[0]) * 0x10001ull | (uint64_t)load16(p[1]) * 0x10001 << 32,
                       load16(p[2]) * 0x10001ull | (uint64_t)load16(p[3]) * 0x10001 << 32};
   __m256 d = _mm256_cvtph_ps(_mm_set_epi64x((long long)both[1], (long long)both[0]));
-  return _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
+  g->dm = _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
 }
 
-static inline group4 load_q4_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 18, p);
-  nibbles(&g, p, 2);
-  g.dm = scales(p, -8);
-  return g;
-}
-
-static inline group4 load_q4_1(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 20, p);
-  nibbles(&g, p, 4);
+static inline void minima(group4 *g, const uint8_t *const p[4]) {
   __m128i dm = _mm_setr_epi32((int)load32(p[0]), (int)load32(p[1]), (int)load32(p[2]), (int)load32(p[3]));
-  g.dm = _mm256_cvtph_ps(dm);
-  return g;
+  g->dm = _mm256_cvtph_ps(dm);
 }
 
-static inline group4 load_q5_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 22, p);
-  nibbles(&g, p, 6);
+static inline void fifths(group4 *g, const uint8_t *const p[4]) {
   // The fifth bits: each byte is spread over eight, of which each looks at a bit of its own.
   const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201), sixteen = _mm256_set1_epi8(16);
   const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0, 0x0101010101010101);
@@ -80,20 +62,13 @@ static inline group4 load_q5_0(const uint8_t *first, size_t left) {
     for (int half = 0; half < 2; half++) {
       __m256i v = _mm256_shuffle_epi8(fifth, _mm256_add_epi8(spread, _mm256_set1_epi8((char)(2 * half))));
       v = _mm256_cmpeq_epi8(_mm256_and_si256(v, bit), bit);
-      g.q[2 * half + i] = _mm256_or_si256(g.q[2 * half + i], _mm256_and_si256(v, sixteen));
+      g->q[2 * half + i] = _mm256_or_si256(g->q[2 * half + i], _mm256_and_si256(v, sixteen));
     }
   }
-  g.dm = scales(p, -16);
-  return g;
 }
 
-static inline group4 load_q8_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 34, p);
-  for (int i = 0; i < 4; i++) g.q[i] = two(p[2 * (i & 1)] + 2 + 16 * (i >> 1), p[2 * (i & 1) + 1] + 2 + 16 * (i >> 1));
-  g.dm = scales(p, 0);
-  return g;
+static inline void whole(group4 *g, const uint8_t *const p[4]) {
+  for (int i = 0; i < 4; i++) g->q[i] = two(p[2 * (i & 1)] + 2 + 16 * (i >> 1), p[2 * (i & 1) + 1] + 2 + 16 * (i >> 1));
 }
 
 // Four of a superblock's eight: blocks 0 and 1 are the nibbles of the same bytes, and so are 2 and 3.
@@ -154,11 +129,7 @@ static inline void step_signed(const group4 *w, const sky_q8 *x, row_sums *sums)
     add_products(sums, s, spread(both, 4 * i));
   }
 }
-ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step_signed)
-ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)
+#include "kernels_rows.h"
 
 /// Half blocks have scales of their own here: those of the first halves and of the second ones, in the even lanes.
 typedef struct {

@@ -22,9 +22,10 @@ static inline void halves16(const uint16_t *p, float *out) {
 }
 
 #include "kernels_common.h"
-#include "kernels_rows.h"
 
 #define MANY 8
+// Weights are moved up by 128.
+#define WHOLE_MULTIPLE -128
 
 /// 128 weights as unsigned numbers; for each block its scale and its minimum, one after the other.
 typedef struct {
@@ -38,45 +39,27 @@ static inline __m512i four(const uint8_t *const p[4], int offset) {
   v = _mm512_inserti64x2(v, _mm_loadu_si128((const __m128i *)(p[2] + offset)), 2);
   return _mm512_inserti64x2(v, _mm_loadu_si128((const __m128i *)(p[3] + offset)), 3);
 }
-static inline void nibbles(group4 *g, __m512i v) {
-  __m512i mask = _mm512_set1_epi8(15);
+static inline void nibbles(group4 *g, const uint8_t *const p[4], int offset) {
+  __m512i v = four(p, offset), mask = _mm512_set1_epi8(15);
   g->low = _mm512_and_si512(v, mask);
   g->high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
 }
 /// The scales of four blocks, each with its own multiple as minimum.
-static inline __m256 scales(const uint8_t *const p[4], float multiple) {
+static inline void scales(group4 *g, const uint8_t *const p[4], float multiple) {
   uint64_t both[2] = {load16(p[0]) * 0x10001ull | (uint64_t)load16(p[1]) * 0x10001 << 32,
                       load16(p[2]) * 0x10001ull | (uint64_t)load16(p[3]) * 0x10001 << 32};
   __m256 d = _mm256_cvtph_ps(_mm_set_epi64x((long long)both[1], (long long)both[0]));
-  return _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
+  g->dm = _mm256_mul_ps(d, _mm256_setr_ps(1, multiple, 1, multiple, 1, multiple, 1, multiple));
 }
-static inline group4 load_q4_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 18, p);
-  nibbles(&g, four(p, 2));
-  g.dm = scales(p, -8);
-  return g;
-}
-
-static inline group4 load_q4_1(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 20, p);
-  nibbles(&g, four(p, 4));
+static inline void minima(group4 *g, const uint8_t *const p[4]) {
   __m128i dm = _mm_cvtsi32_si128((int)load32(p[0]));
   dm = _mm_insert_epi32(dm, (int)load32(p[1]), 1);
   dm = _mm_insert_epi32(dm, (int)load32(p[2]), 2);
   dm = _mm_insert_epi32(dm, (int)load32(p[3]), 3);
-  g.dm = _mm256_cvtph_ps(dm);
-  return g;
+  g->dm = _mm256_cvtph_ps(dm);
 }
 
-static inline group4 load_q5_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 22, p);
-  nibbles(&g, four(p, 6));
+static inline void fifths(group4 *g, const uint8_t *const p[4]) {
   uint64_t low = 0, high = 0;
   for (int b = 0; b < 4; b++) {
     uint32_t fifth = load32(p[b] + 2);
@@ -84,21 +67,14 @@ static inline group4 load_q5_0(const uint8_t *first, size_t left) {
     high |= (uint64_t)(fifth >> 16) << 16 * b;
   }
   __m512i sixteen = _mm512_set1_epi8(16);
-  g.low = _mm512_mask_add_epi8(g.low, low, g.low, sixteen);
-  g.high = _mm512_mask_add_epi8(g.high, high, g.high, sixteen);
-  g.dm = scales(p, -16);
-  return g;
+  g->low = _mm512_mask_add_epi8(g->low, low, g->low, sixteen);
+  g->high = _mm512_mask_add_epi8(g->high, high, g->high, sixteen);
 }
 
-static inline group4 load_q8_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 34, p);
+static inline void whole(group4 *g, const uint8_t *const p[4]) {
   __m512i up = _mm512_set1_epi8((char)0x80);
-  g.low = _mm512_xor_si512(four(p, 2), up);
-  g.high = _mm512_xor_si512(four(p, 18), up);
-  g.dm = scales(p, -128);
-  return g;
+  g->low = _mm512_xor_si512(four(p, 2), up);
+  g->high = _mm512_xor_si512(four(p, 18), up);
 }
 
 // Four of a superblock's eight.
@@ -143,11 +119,8 @@ static inline void step(const group4 *w, const sky_q8 *x, row_sums *sums) {
   sums->products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s), spread(both), sums->products);
   sums->minima = _mm256_add_ps(sums->minima, both);
 }
-ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step)
-ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)
+#define step_signed step
+#include "kernels_rows.h"
 
 /// Half blocks have scales of their own here: those of the first halves and of the second ones, each in the even lanes of a
 /// block's pair.

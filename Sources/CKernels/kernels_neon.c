@@ -38,13 +38,13 @@ static inline void halves16(const uint16_t *p, float *out) {
   for (int i = 0; i < 4; i++) vst1q_f32(out + 4 * i, four_floats(vld1_u16(p + 4 * i)));
 }
 #include "kernels_common.h"
-#include "kernels_rows.h"
 
 #ifdef __aarch64__
 #define MANY 8
 #else
 #define MANY 4
 #endif
+#define WHOLE_MULTIPLE 0
 
 /// 128 weights, as the activations lie (sky_q8): the first halves of four blocks, then the second ones. For each block
 /// its scale and its minimum, one after the other.
@@ -70,22 +70,8 @@ static inline void nibbles(group4 *g, const uint8_t *const p[4], int offset) {
   }
 }
 
-static inline group4 load_q4_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 18, p);
-  nibbles(&g, p, 2);
-  scales(&g, p, -8);
-  return g;
-}
-
-static inline group4 load_q4_1(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 20, p);
-  nibbles(&g, p, 4);
-  for (int i = 0; i < 2; i++) g.dm[i] = four_floats(four_halves(load32(p[2 * i]), load32(p[2 * i + 1])));
-  return g;
+static inline void minima(group4 *g, const uint8_t *const p[4]) {
+  for (int i = 0; i < 2; i++) g->dm[i] = four_floats(four_halves(load32(p[2 * i]), load32(p[2 * i + 1])));
 }
 
 static inline int8x16_t with_fifth(int8x16_t q, const uint8_t *bits) {
@@ -94,26 +80,15 @@ static inline int8x16_t with_fifth(int8x16_t q, const uint8_t *bits) {
   uint8x16_t v = vtstq_u8(vcombine_u8(vdup_n_u8(bits[0]), vdup_n_u8(bits[1])), bit);
   return vorrq_s8(q, vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(16))));
 }
-static inline group4 load_q5_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 22, p);
-  nibbles(&g, p, 6);
+static inline void fifths(group4 *g, const uint8_t *const p[4]) {
   for (int b = 0; b < 4; b++) {
-    g.q[b] = with_fifth(g.q[b], p[b] + 2);
-    g.q[4 + b] = with_fifth(g.q[4 + b], p[b] + 4);
+    g->q[b] = with_fifth(g->q[b], p[b] + 2);
+    g->q[4 + b] = with_fifth(g->q[4 + b], p[b] + 4);
   }
-  scales(&g, p, -16);
-  return g;
 }
 
-static inline group4 load_q8_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 34, p);
-  for (int i = 0; i < 8; i++) g.q[i] = vld1q_s8((const int8_t *)p[i & 3] + 2 + 16 * (i >> 2));
-  scales(&g, p, 0);
-  return g;
+static inline void whole(group4 *g, const uint8_t *const p[4]) {
+  for (int i = 0; i < 8; i++) g->q[i] = vld1q_s8((const int8_t *)p[i & 3] + 2 + 16 * (i >> 2));
 }
 
 // Four of a superblock's eight: blocks 0 and 1 are the nibbles of the same bytes, and so are 2 and 3.
@@ -172,11 +147,8 @@ static inline void step(const group4 *w, const sky_q8 *x, row_sums *sums) {
     sums->minima = vaddq_f32(sums->minima, both);
   }
 }
-ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step)
-ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)
+#define step_signed step
+#include "kernels_rows.h"
 
 /// Half blocks have scales of their own here: those of the first halves and of the second ones.
 typedef struct {

@@ -1,12 +1,15 @@
-// Products of rows of quantised weights with 8-bit activations, for the sets that have vector code for them. Included
-// after kernels_common.h by kernels_*.c, which define:
+// Products of rows of quantised weights with 8-bit activations, for the sets that have vector code for them. Included by
+// kernels_*.c behind these of their own:
 //
+//   group4                        128 weights, a scale and a minimum for each of their blocks
+//   nibbles, scales, minima,      what its parts are of the four blocks at `p`: 4-bit weights from byte `offset` on; scales
+//   fifths, whole                 and `multiple` times each as its minimum; scales and minima as they are stored; the fifth
+//                                 bits of Q5_0, from byte 2 on; 8-bit weights, from byte 2 on
+//   WHOLE_MULTIPLE                of a scale of Q8_0, as the minimum that its weights want
+//   load_q4_k(superblock, half)   128 weights of a superblock
 //   row_sums                      what is added up for one token along a row
 //   no_sums(), finish(&sums)      at a row's start, and the number at its end
-//   load_TYPE(first, left)        128 weights of a row from block `first` on, of which `left` blocks are the row's:
-//                                 behind its last block the same again, for activations there are zero
-//   load_TYPE(superblock, half)   the same for K types
-//   a STEP(&weights, &activations, &sums)
+//   step, step_signed             (&weights, &activations, &sums); the other one where weights are signed
 //   MANY                          for how many tokens at once weights are unpacked
 
 #define STEP_OF(TOKENS, GROUP_TYPE, STEP, LOADED)                                                  \
@@ -44,3 +47,22 @@
 static inline void places(const uint8_t *first, size_t left, size_t size, const uint8_t *p[4]) {
   for (size_t b = 0; b < 4; b++) p[b] = first + (b < left ? b : left - 1) * size;
 }
+
+// Behind a row's last block the same again: activations there are zero.
+#define LOAD(TYPE, SIZE, PARTS)                                                                    \
+  static inline group4 load_##TYPE(const uint8_t *first, size_t left) {                            \
+    const uint8_t *p[4];                                                                           \
+    group4 g;                                                                                      \
+    places(first, left, SIZE, p);                                                                  \
+    PARTS                                                                                          \
+    return g;                                                                                      \
+  }
+LOAD(q4_0, 18, nibbles(&g, p, 2); scales(&g, p, -8);)
+LOAD(q4_1, 20, nibbles(&g, p, 4); minima(&g, p);)
+LOAD(q5_0, 22, nibbles(&g, p, 6); fifths(&g, p); scales(&g, p, -16);)
+LOAD(q8_0, 34, whole(&g, p); scales(&g, p, WHOLE_MULTIPLE);)
+ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
+ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step_signed)
+ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)

@@ -30,9 +30,9 @@ static inline void halves16(const uint16_t *p, float *out) {
 }
 
 #include "kernels_common.h"
-#include "kernels_rows.h"
 
 #define MANY 4
+#define WHOLE_MULTIPLE 0
 
 /// 128 weights, as the activations lie (sky_q8): the first halves of four blocks, then the second ones. For each block
 /// its scale and its minimum, one after the other.
@@ -60,24 +60,10 @@ static inline void nibbles(group4 *g, const uint8_t *const p[4], int offset) {
   }
 }
 
-static inline group4 load_q4_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 18, p);
-  nibbles(&g, p, 2);
-  scales(&g, p, -8);
-  return g;
-}
-
-static inline group4 load_q4_1(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 20, p);
-  nibbles(&g, p, 4);
+static inline void minima(group4 *g, const uint8_t *const p[4]) {
   __m128i dm = _mm_setr_epi32((int)load32(p[0]), (int)load32(p[1]), (int)load32(p[2]), (int)load32(p[3]));
-  g.dm[0] = four_floats(_mm_unpacklo_epi16(dm, _mm_setzero_si128()));
-  g.dm[1] = four_floats(_mm_unpackhi_epi16(dm, _mm_setzero_si128()));
-  return g;
+  g->dm[0] = four_floats(_mm_unpacklo_epi16(dm, _mm_setzero_si128()));
+  g->dm[1] = four_floats(_mm_unpackhi_epi16(dm, _mm_setzero_si128()));
 }
 
 static inline __m128i with_fifth(__m128i q, __m128i bits, int half) {
@@ -87,27 +73,16 @@ static inline __m128i with_fifth(__m128i q, __m128i bits, int half) {
   __m128i v = _mm_cmpeq_epi8(_mm_and_si128(_mm_shuffle_epi8(bits, place), bit), bit);
   return _mm_or_si128(q, _mm_and_si128(v, _mm_set1_epi8(16)));
 }
-static inline group4 load_q5_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 22, p);
-  nibbles(&g, p, 6);
+static inline void fifths(group4 *g, const uint8_t *const p[4]) {
   for (int b = 0; b < 4; b++) {
     __m128i bits = _mm_cvtsi32_si128((int)load32(p[b] + 2));
-    g.q[b] = with_fifth(g.q[b], bits, 0);
-    g.q[4 + b] = with_fifth(g.q[4 + b], bits, 1);
+    g->q[b] = with_fifth(g->q[b], bits, 0);
+    g->q[4 + b] = with_fifth(g->q[4 + b], bits, 1);
   }
-  scales(&g, p, -16);
-  return g;
 }
 
-static inline group4 load_q8_0(const uint8_t *first, size_t left) {
-  const uint8_t *p[4];
-  group4 g;
-  places(first, left, 34, p);
-  for (int i = 0; i < 8; i++) g.q[i] = load(p[i & 3] + 2 + 16 * (i >> 2));
-  scales(&g, p, 0);
-  return g;
+static inline void whole(group4 *g, const uint8_t *const p[4]) {
+  for (int i = 0; i < 8; i++) g->q[i] = load(p[i & 3] + 2 + 16 * (i >> 2));
 }
 
 // Four of a superblock's eight: blocks 0 and 1 are the nibbles of the same bytes, and so are 2 and 3.
@@ -168,11 +143,7 @@ static inline void step_signed(const group4 *w, const sky_q8 *x, row_sums *sums)
     }
   }
 }
-ROWS(GROUPS_OF_BLOCKS, q4_0, 18, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q4_1, 20, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q5_0, 22, group4, step)
-ROWS(GROUPS_OF_BLOCKS, q8_0, 34, group4, step_signed)
-ROWS(GROUPS_OF_SUPERBLOCKS, q4_k, 144, group4, step)
+#include "kernels_rows.h"
 
 /// Half blocks have scales of their own here: those of the first halves and of the second ones.
 typedef struct {
