@@ -141,18 +141,15 @@ extension Registry {
         db, sql: "SELECT * FROM knowledge WHERE hash = ? AND (expires_at = 0 OR expires_at > ?) ORDER BY id DESC",
         arguments: [hash, now])
     }
-    var best: (match: QuestionMatch, answer: KnownAnswer)?
+    var best: KnownAnswer?
+    var choice = QuestionChoice()
     for row in rows {
       let entry = KnownAnswer(row)
       let match = question.withSpan { q in entry.question.withSpan { asked.match(q, with: $0, known: &known) } }
       guard let match else { continue }
-      if let other = best {
-        if match == .guarded, other.match == .guarded, entry.answer != other.answer.answer { return nil }
-        if match <= other.match { continue }
-      }
-      best = (match, entry)
+      if choice.take(match, hasSameAnswer: entry.answer == best?.answer) { best = entry }
     }
-    return best?.answer
+    return choice.answer == nil ? nil : best
   }
 
   /// The entries that have most to do with a question, the nearest first: of those that the index ranks highest (bm25) the

@@ -25,3 +25,23 @@ extension Phrase {
     return known.hasSameSignature(as: self) ? .guarded : nil
   }
 }
+
+/// Which of several entries answers a question: the one that matches best; none when two that only match by their signature
+/// have different answers.
+public struct QuestionChoice {
+  public private(set) var match: QuestionMatch?
+  private var isAmbiguous = false
+
+  public init() {}
+
+  /// Whether this entry is the best so far; `hasSameAnswer` as the best before it.
+  public mutating func take(_ other: QuestionMatch, hasSameAnswer: Bool) -> Bool {
+    if other == .guarded, match == .guarded, !hasSameAnswer { isAmbiguous = true }
+    if let match, other <= match { return false }
+    match = other
+    return true
+  }
+
+  /// The best one's match, if it is the answer.
+  public var answer: QuestionMatch? { match == .guarded && isAmbiguous ? nil : match }
+}

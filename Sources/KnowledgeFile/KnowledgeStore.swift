@@ -113,8 +113,8 @@ public final class KnowledgeStore {
   /// The answer to a question, if it was taught or may be given for another one: nil, too, when two differ.
   public func find<R>(_ question: RawSpan, nowS: UInt32, _ body: (borrowing KnowledgeEntry, Match) -> R) -> R? {
     asked.read(question)
-    var best: (place: Int, index: Int, match: Match)?
-    var isAmbiguous = false
+    var best = (place: 0, index: 0)
+    var choice = QuestionChoice()
     loadPlaces(asked.hash)
     for place in 0..<2 {
       for i in 0..<view(place).entryCount where view(place).hash(i) == asked.hash {
@@ -123,22 +123,17 @@ public final class KnowledgeStore {
           continue
         }
         guard entry.facts.isFresh(at: nowS), let match = match(entry, question) else { continue }
-        if let other = best, let rival = view(other.place).entry(other.index) {
-          if match == .guarded, other.match == .guarded, !rival.answer.elementsEqual(entry.answer) {
-            isAmbiguous = true
-          }
-          if match <= other.match { continue }
-        }
-        best = (place, i, match)
+        let hasSameAnswer = view(best.place).entry(best.index)?.answer.elementsEqual(entry.answer) ?? false
+        if choice.take(match, hasSameAnswer: hasSameAnswer) { best = (place, i) }
       }
     }
-    guard let best, let entry = view(best.place).entry(best.index), !(best.match == .guarded && isAmbiguous) else {
+    guard let match = choice.answer, let entry = view(best.place).entry(best.index) else {
       counters.misses += 1
       return nil
     }
     counters.hits += 1
     used[mark(asked.hash)] = asked.hash
-    return body(entry, best.match)
+    return body(entry, match)
   }
 
   @discardableResult

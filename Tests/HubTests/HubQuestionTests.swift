@@ -141,6 +141,18 @@ import Wire
     #expect(said == Told(failure: .noAnswer, sources: ["Where is the red key?"]))
   }
 
+  /// Entries with one signature and different answers: what is literally one of them has its answer, whatever came before.
+  @Test func ofRivalsOnlyTheLiteralOneAnswers() throws {
+    let swarm = try TestSwarm()
+    let questions = ["What is the capital of France?", "What's the capital of France?", "What's France's capital?"]
+    _ = try swarm.registry.learn(
+      questions.enumerated().map { KnownAnswer(question: $1, answer: "Answer \($0)") }, now: 1)
+    for (i, question) in questions.enumerated() {
+      #expect(try swarm.registry.known(question, now: 2)?.answer == "Answer \(i)")
+    }
+    #expect(try swarm.registry.known("What is France's capital?", now: 2) == nil)
+  }
+
   @Test func whatHasExpiredIsNotKnown() throws {
     let now = swarm.core.wallSeconds
     _ = try swarm.registry.learn(
