@@ -117,6 +117,18 @@ int sky_aead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, s
                                                             key);
 }
 
+void sky_xaead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t adn,
+                    const uint8_t nonce[24], const uint8_t key[32]) {
+  crypto_aead_xchacha20poly1305_ietf_encrypt_detached(text, tag, NULL, text, n, ad, adn, NULL, nonce,
+                                                      key);
+}
+
+int sky_xaead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, size_t adn,
+                   const uint8_t nonce[24], const uint8_t key[32]) {
+  return crypto_aead_xchacha20poly1305_ietf_decrypt_detached(text, NULL, text, n, tag, ad, adn, nonce,
+                                                             key);
+}
+
 void sky_drbg_next(uint8_t key[32], uint8_t out[32]) {
   static const uint8_t nonce[crypto_stream_chacha20_ietf_NONCEBYTES];
   uint8_t block[64];

@@ -87,6 +87,9 @@ public struct HubStatus: Codable, Equatable, Sendable {
   /// Questions that were looked at, and those refused without a look: too many of one node.
   public var questionsTaken: UInt64 = 0
   public var questionsRefused: UInt64 = 0
+  public var keysAnswered: UInt64 = 0
+  public var offersTaken: UInt64 = 0
+  public var messagesSealed: UInt64 = 0
   public var rekeys: UInt64 = 0
   public var clones: UInt64 = 0
   public var bytesIn: UInt64 = 0

@@ -19,6 +19,10 @@ final class Delivery {
   var startsOverAt = Instant.never
   /// The node had no room: nothing until then.
   var isPaused = false
+  /// It has told a card, or that it has none, over this link.
+  var takesSealed = false
+  /// Whose offers have gone to it over this link.
+  var offered: Set<UInt32> = []
   /// It had none for a moment only: the batch that its medium takes was full.
   var isBusy = false
 
@@ -67,8 +71,9 @@ extension HubCore {
     let message = SpooledMessage(
       destination: frame.destination, source: id, stream: stream, sequence: frame.sequence, hops: frame.hops,
       expiresMs: frame.timeToLiveS == 0 ? 0 : wall + UInt64(frame.timeToLiveS) * 1_000,
+      isSealed: frame.isSealed,
       text: Data(copying: link.session.body.extracting(Limits.streamBytes..<length)))
-    if let failure = refusal(of: message) {
+    if let failure = refusal(of: message, now: now) {
       let entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
       return sayStored([entry], to: id, over: link, now: now)
     }
@@ -76,8 +81,10 @@ extension HubCore {
     flushSpool(by: now + Self.gatherMs)
   }
 
-  private func refusal(of message: SpooledMessage) -> ErrorCode? {
-    if message.text.count > Limits.messageBytes { return .tooLong }
+  private func refusal(of message: SpooledMessage, now: Instant) -> ErrorCode? {
+    if message.text.count > Limits.messageBytes + (message.isSealed ? Limits.sealBytes : 0) { return .tooLong }
+    if message.isSealed, message.destination == 0 { return .notOpened }
+    if message.isSealed, !hasOffer(from: message.source, to: message.destination, now: now) { return .busy }
     if message.hops >= Limits.hops { return .unreachable }
     // Sequences that no ring gives out; the registry's numbers are signed.
     if message.sequence >> 63 != 0 { return .badArgument }
@@ -132,7 +139,9 @@ extension HubCore {
     let free = Limits.storedEntries - delivery.inFlight.count
     guard free > 0 else { return }
     do throws(HubError) {
-      for message in try registry.spooled(for: id, after: delivery.cursor, limit: free) {
+      for message in try registry.spooled(
+        for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: free)
+      {
         guard hand(message, to: link, delivery, now: now) else { break }
         delivery.cursor = message.row
       }
@@ -149,10 +158,16 @@ extension HubCore {
       status.messagesDropped += 1
       return true
     }
+    // After the cursor went back.
+    if delivery.inFlight.contains(message.key) { return true }
     guard delivery.admits(message) else { return false }
+    if message.isSealed, !bringOffer(from: message.source, to: message.destination, link, delivery, now: now) {
+      delivery.continuesAt = now + Self.outputWaitMs
+      return false
+    }
     let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
     let frame = FrameHeader(
-      kind: .message, flags: FrameHeader.durable, hops: message.hops + 1, source: message.source,
+      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1, source: message.source,
       destination: message.destination, sequence: message.sequence, timeToLiveS: left)
     scratch.consume(scratch.count)
     scratch.append(bigEndian: message.stream)
@@ -214,6 +229,7 @@ extension HubCore {
     for (arrival, failure) in zip(taken, verdicts) {
       if failure == nil {
         status.messagesStored += 1
+        if arrival.message.isSealed { status.messagesSealed += 1 }
         if arrival.message.destination == 0 { sayReceived(arrival, now: now) }
       }
       words[arrival.sender, default: []].append(

@@ -22,6 +22,10 @@ extension HubCore {
     case .jobResult: takeJobResult(link, id, now: now)
     case .question: takeQuestion(link, id, now: now)
     case .vote: takeVote(link, id, now: now)
+    case .card: takeCard(link, id, now: now)
+    case .keyQuery: answerKeyQuery(link, id, now: now)
+    case .offer: takeOffer(link, id, now: now)
+    case .offerRequest: answerOfferRequest(link, id, now: now)
     case .admit: admit(frame, over: link, id, now: now)
     case .attach: attach(frame, over: link, id, now: now)
     case .detach: detach(over: link, id, now: now)
@@ -64,6 +68,10 @@ extension HubCore {
   }
 
   private func route(_ frame: FrameHeader, from link: HubLink, _ id: UInt32, now: Instant) {
+    if let failure = sealRefusal(frame, now: now) {
+      status.messagesUnreachable += 1
+      return receipt(for: frame, to: link, failure: failure, now: now)
+    }
     switch Router.decide(frame, live: live) {
     case .undeliverable(let code):
       status.messagesUnreachable += 1
@@ -71,6 +79,9 @@ extension HubCore {
     case .keep:
       receipt(for: frame, to: link, failure: keep(link.session.body, from: id, now: now), now: now)
     case .deliver(let target):
+      if frame.isSealed, let there = self.link(target), let delivery = deliveries[frame.destination] {
+        bringOffer(from: id, to: frame.destination, there, delivery, now: now)
+      }
       // A copy, because a node may write to itself: its session cannot be read and written at once.
       fillScratch(link.session.body)
       // What became of it the destination says itself, end to end; the hub only says what it cannot do.

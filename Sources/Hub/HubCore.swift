@@ -59,6 +59,7 @@ public final class HubCore {
   var arrivals: [Arrival] = []
   var delivered: [SpoolKey] = []
   var spoolDue = Instant.never
+  var offersSeen: Set<SealedPair> = []
   /// For every node that is online.
   var deliveries: [UInt32: Delivery] = [:]
   var updates = UpdateDesk()
@@ -391,7 +392,7 @@ public final class HubCore {
     let message = Configure(
       wallTimeMs: wallClockMs(), heartbeatIntervalMs: UInt32(configuration.heartbeatMs),
       rekeyAfterMs: UInt32(configuration.rekeyMs), dictionaryGeneration: dictionary.generation, allowedDuties: .all,
-      hubs: hubs, takesQuestions: true)
+      hubs: hubs, takesQuestions: true, takesSeals: true)
     scratch.consume(scratch.count)
     guard message.append(to: &scratch) else { return close(link, .internalError, now: now) }
     send(FrameHeader(kind: .configure, destination: link.nodeId ?? 0), scratch, to: link, now: now)

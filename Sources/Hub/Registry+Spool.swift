@@ -15,6 +15,8 @@ struct SpooledMessage: FetchableRecord {
   let hops: UInt8
   /// Wall clock, milliseconds since 1970; 0 for no end.
   let expiresMs: UInt64
+  /// The text is sealed for the destination.
+  let isSealed: Bool
   let text: Data
 
   var key: SpoolKey {
@@ -22,7 +24,8 @@ struct SpooledMessage: FetchableRecord {
   }
 
   init(
-    destination: UInt32, source: UInt32, stream: UInt64, sequence: UInt64, hops: UInt8, expiresMs: UInt64, text: Data
+    destination: UInt32, source: UInt32, stream: UInt64, sequence: UInt64, hops: UInt8, expiresMs: UInt64,
+    isSealed: Bool = false, text: Data
   ) {
     self.destination = destination
     self.source = source
@@ -30,6 +33,7 @@ struct SpooledMessage: FetchableRecord {
     self.sequence = sequence
     self.hops = hops
     self.expiresMs = expiresMs
+    self.isSealed = isSealed
     self.text = text
   }
 
@@ -41,6 +45,7 @@ struct SpooledMessage: FetchableRecord {
     sequence = UInt64(bitPattern: row["sequence"])
     hops = row["hops"]
     expiresMs = UInt64(bitPattern: row["expires_ms"])
+    isSealed = row["sealed"]
     text = row["body"]
   }
 }
@@ -105,11 +110,12 @@ extension Registry {
     }
     try db.execute(
       cachedSql: """
-        INSERT OR IGNORE INTO spool (node, source, stream, sequence, hops, expires_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+        INSERT OR IGNORE INTO spool (node, source, stream, sequence, hops, expires_ms, sealed, body)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
       [
         destination, message.source, Int64(bitPattern: message.stream), Int64(bitPattern: message.sequence),
-        message.hops, Int64(bitPattern: message.expiresMs), message.text,
+        message.hops, Int64(bitPattern: message.expiresMs), message.isSealed, message.text,
       ])
     return nil
   }
@@ -124,11 +130,13 @@ extension Registry {
     return kept < spoolRows ? nil : .full
   }
 
-  /// Messages kept for a node, oldest first, after a row.
-  func spooled(for id: UInt32, after row: Int64, limit: Int) throws(HubError) -> [SpooledMessage] {
+  /// Messages kept for a node, oldest first, after a row. One that does not take sealed ones gets nothing of who has sent
+  /// such: what was sent behind them would make them count as had.
+  func spooled(for id: UInt32, after row: Int64, takesSealed: Bool, limit: Int) throws(HubError) -> [SpooledMessage] {
     try read { db in
+      let plain = takesSealed ? "" : "AND source NOT IN (SELECT source FROM spool WHERE node = ?1 AND sealed)"
       let statement = try db.cachedStatement(
-        sql: "SELECT * FROM spool WHERE node = ? AND seq > ? ORDER BY seq LIMIT ?")
+        sql: "SELECT * FROM spool WHERE node = ?1 AND seq > ?2 \(plain) ORDER BY seq LIMIT ?3")
       return try SpooledMessage.fetchAll(statement, arguments: [id, row, limit])
     }
   }

@@ -12,7 +12,28 @@ enum Schema {
     migrator.registerMigration("3 bundles, rollouts, systems", migrate: third)
     migrator.registerMigration("4 jobs", migrate: fourth)
     migrator.registerMigration("5 knowledge, requests", migrate: fifth)
+    migrator.registerMigration("6 cards, offers", migrate: sixth)
     return migrator
+  }
+
+  /// Keys of nodes as they tell them, and what senders make of them for receivers; messages say how they are sealed.
+  private static func sixth(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        CREATE TABLE cards (
+          node INTEGER PRIMARY KEY NOT NULL,
+          at INTEGER NOT NULL,
+          card BLOB NOT NULL CHECK (length(card) = \(Card.byteCount))
+        ) STRICT;
+        CREATE TABLE offers (
+          source INTEGER NOT NULL,
+          destination INTEGER NOT NULL,
+          at INTEGER NOT NULL,
+          offer BLOB NOT NULL CHECK (length(offer) = \(SealOffer.byteCount)),
+          PRIMARY KEY (source, destination)
+        ) STRICT, WITHOUT ROWID;
+        ALTER TABLE spool ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+        """)
   }
 
   private static func first(_ db: Database) throws {

@@ -65,6 +65,7 @@ extension Configuration {
     case .modelSocket: return Self.assign(&modelSocket, ConfigurationValue.path(value))
     case .upstream: return Self.assign(&upstream, ConfigurationValue.upstream(value))
     case .upstreamKeep: return Self.assign(&upstreamKeepS, ConfigurationValue.keepS(value))
+    case .seal: return Self.assign(&seal, ConfigurationValue.sealPolicy(value))
     case .logLevel: return Self.assign(&logLevel, ConfigurationValue.logLevel(value))
     case .updates: return Self.assign(&updates, ConfigurationValue.updatePolicy(value))
     case .updateSocket: return Self.assign(&updateSocket, ConfigurationValue.path(value))
@@ -82,7 +83,7 @@ extension Configuration {
 private struct ConfigurationParser {
   private var line = 0
   /// By raw value of the key: 0 when it has not been set. For `hub` the latest line.
-  private var lines = InlineArray<27, Int>(repeating: 0)
+  private var lines = InlineArray<28, Int>(repeating: 0)
   /// In the order of `Configuration.hubs`.
   private var hubLines = InlineArray<8, Int>(repeating: 0)
 
@@ -219,6 +220,7 @@ private struct ConfigurationParser {
     case .updates: .updates
     case .upstream: .upstream
     case .upstreamKeep: .keep
+    case .seal: .seal
     }
   }
 }

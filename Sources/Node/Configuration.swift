@@ -35,6 +35,8 @@ public struct Configuration: Sendable {
   public internal(set) var upstream = Upstream.off
   /// How long answers from there are kept, seconds; 0: not at all.
   public internal(set) var upstreamKeepS = UInt32(Limits.keepAnswersMs / 1_000)
+  /// Whether messages to other nodes are sealed from end to end.
+  public internal(set) var seal = SealPolicy.prefer
   public internal(set) var rekeyIntervalMs: UInt64 = Limits.rekeyAfterMs
   public internal(set) var temperature = Threshold(switchOff: 80, critical: 90, hysteresis: 5)
   public internal(set) var battery = Threshold(switchOff: 30, critical: 10, hysteresis: 5)
@@ -119,9 +121,10 @@ extension Configuration {
     case modelSocket
     case upstream
     case upstreamKeep
+    case seal
 
     /// One more than the last raw value; a test compares it with `allCases`.
-    static let count = 27
+    static let count = 28
 
     /// The key as the file writes it.
     public var name: StaticString {
@@ -153,6 +156,7 @@ extension Configuration {
       case .modelSocket: "model_socket"
       case .upstream: "upstream"
       case .upstreamKeep: "upstream_keep"
+      case .seal: "seal"
       }
     }
 

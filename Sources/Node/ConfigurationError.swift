@@ -89,6 +89,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
     case upstream
     case keep
     case listenAddress
+    case seal
 
     /// What was expected, for people. The figures are those of `Limits`; a test compares them.
     public var sentence: StaticString {
@@ -125,6 +126,7 @@ public struct ConfigurationError: Error, Equatable, Sendable {
       case .logLevel: "expected error, warning, info or debug"
       case .updates: "expected off, ask or auto"
       case .upstream: "expected off or hub"
+      case .seal: "expected prefer, require or off"
       case .keep: "expected a whole number of seconds up to a year, such as 168h; 0 keeps nothing"
       }
     }

@@ -181,6 +181,13 @@ enum ConfigurationValue {
     return nil
   }
 
+  static func sealPolicy(_ text: RawSpan) -> SealPolicy? {
+    if text.elementsEqual("prefer") { return .prefer }
+    if text.elementsEqual("require") { return .require }
+    if text.elementsEqual("off") { return .off }
+    return nil
+  }
+
   static func upstream(_ text: RawSpan) -> Configuration.Upstream? {
     if text.elementsEqual("off") { return .off }
     if text.elementsEqual("hub") { return .hub }

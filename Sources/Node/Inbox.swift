@@ -14,6 +14,8 @@ public final class Inbox {
     public let wallTimeMs: UInt64
     /// The stream of a durable message, which with the sequence names it for ever; 0 for an ordinary one.
     public let stream: UInt64
+    /// It came sealed from end to end.
+    public let isSealed: Bool
     /// The ring's record behind a durable message; 0 for an ordinary one.
     let record: UInt64
     fileprivate let slot: Int
@@ -44,7 +46,8 @@ public final class Inbox {
 
   /// The number given to the message; `full` or `tooLong` when it cannot be kept.
   public func append(
-    _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64, stream: UInt64 = 0, record: UInt64 = 0
+    _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64, stream: UInt64 = 0, record: UInt64 = 0,
+    isSealed: Bool = false
   ) throws(ErrorCode) -> UInt64 {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard let slot = freeSlots.popFirst() else { throw .full }
@@ -54,7 +57,7 @@ public final class Inbox {
     entries.append(
       Entry(
         number: lastNumber, source: source, sequence: sequence, wallTimeMs: wallTimeMs, stream: stream,
-        record: record, slot: slot, byteCount: text.byteCount))
+        isSealed: isSealed, record: record, slot: slot, byteCount: text.byteCount))
     return lastNumber
   }
 

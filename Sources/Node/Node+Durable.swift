@@ -1,5 +1,6 @@
 import Bounded
 import Durable
+import SkyCrypto
 import Wire
 
 /// Durable messages: on the medium before they are acknowledged, sent until the hub has them, recognised when
@@ -73,11 +74,11 @@ extension Node {
     return stores.outgoing.health == .stored && stores.incoming.health == .stored
   }
 
-  private static func append(_ body: borrowing ByteQueue, to store: DurableRing, now: Instant) throws(ErrorCode)
-    -> UInt64
-  {
+  private static func append(
+    _ body: borrowing ByteQueue, flags: UInt8 = 0, to store: DurableRing, now: Instant
+  ) throws(ErrorCode) -> UInt64 {
     do throws(RingRefusal) {
-      return try store.append(kind: 1, body.bytes, now: now)
+      return try store.append(kind: 1, flags: flags, body.bytes, now: now)
     } catch {
       switch error {
       case .full: throw .full
@@ -119,9 +120,9 @@ extension Node {
 
   private func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
     guard timers[.resume] == .never else { return }
-    let room = Session.recordBytes(body: Limits.streamBytes + Limits.messageBytes)
+    let room = Session.recordBytes(body: Limits.streamBytes + Limits.sealBytes + Limits.messageBytes)
     while session.output.space >= 2 * room, let offer = stores.outgoing.next() {
-      guard let message = Self.copyBody(of: stores.outgoing, stream: offer.stream, to: &scratch) else {
+      guard let message = Self.message(at: stores.outgoing) else {
         // Whole by its checksum and not ours: written by a version to come, or by a stranger.
         stores.outgoing.consume(offer.sequence)
         counters.ignored += 1
@@ -132,24 +133,48 @@ extension Node {
         giveUp(offer.sequence, .expired)
         continue
       }
-      try session.send(
-        FrameHeader(
-          kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
-          sequence: offer.sequence, timeToLiveS: left), bodyOf: scratch, now: now)
+      var frame = FrameHeader(
+        kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
+        sequence: offer.sequence, timeToLiveS: left)
+      switch sealVerdict(for: message.peer, now: now) {
+      case .plain: Self.copyBody(of: stores.outgoing, stream: offer.stream, to: &scratch)
+      case .sealed(let pair):
+        frame.flags |= FrameHeader.sealed
+        Self.sealBody(of: stores.outgoing, frame, stream: offer.stream, pair, to: &scratch)
+        counters.sealedSent += 1
+      case .wait:
+        // The others wait as well, for a few seconds at most: order is what windows rest on.
+        stores.outgoing.putBack()
+        return runSeals(now: now)
+      case .later: continue
+      case .refused(let code):
+        stores.outgoing.consume(offer.sequence)
+        giveUp(offer.sequence, code)
+        continue
+      }
+      try session.send(frame, bodyOf: scratch, now: now)
       if timers[.resend] == .never { timers.set(.resend, now + Limits.resendMs) }
     }
     renewKeysIfDue(by: now, now: now)
   }
 
+  private static func message(at ring: DurableRing) -> StoredMessage? { StoredMessage(outgoing: ring.body) }
+
   /// Leaves the stream's name and the text of the outgoing record at hand in `scratch`.
-  private static func copyBody(of ring: DurableRing, stream: UInt64, to scratch: inout ByteQueue)
-    -> StoredMessage?
-  {
-    guard let message = StoredMessage(outgoing: ring.body) else { return nil }
+  private static func copyBody(of ring: DurableRing, stream: UInt64, to scratch: inout ByteQueue) {
     scratch.clear()
     scratch.append(bigEndian: stream)
     scratch.append(ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount))
-    return message
+  }
+
+  /// The same with the text sealed; whenever that is done it gives the same bytes.
+  private static func sealBody(
+    of ring: DurableRing, _ frame: FrameHeader, stream: UInt64, _ pair: SealPair, to scratch: inout ByteQueue
+  ) {
+    scratch.clear()
+    scratch.append(bigEndian: stream)
+    let text = ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount)
+    _ = pair.key.seal(text, context(of: frame, stream: stream), appendTo: &scratch)
   }
 
   /// The hub's word on what this node sent.
@@ -219,21 +244,46 @@ extension Node {
         if isOwed(frame, stream: stream) { return }
       }
     } catch { failure = error }
-    if failure != nil { counters.refusedFull += 1 }
+    try refuse(frame, stream: stream, failure, now: now)
+  }
+
+  /// Says at once what became of a durable message that is not to be kept, or is kept already.
+  private func refuse(_ frame: FrameHeader, stream: UInt64, _ failure: ErrorCode?, now: Instant) throws(ErrorCode) {
+    var entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
+    switch failure {
+    case nil: break
+    case .keyAwaited: entry.failure = .busy
+    case .notOpened, .plainRefused, .identityChanged:
+      // To a hub that is too old to know the number it would mean: not now.
+      if !hubTakesSeals { entry.failure = .forbidden }
+      scratch.clear()
+      _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
+      try sendScratchIfRoom(
+        FrameHeader(kind: .receipt, flags: FrameHeader.durable, source: nodeId, destination: frame.source), now: now)
+    default: counters.refusedFull += 1
+    }
     scratch.clear()
-    _ = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure).append(to: &scratch)
+    _ = entry.append(to: &scratch)
     try sendScratchIfRoom(FrameHeader(kind: .stored, source: nodeId), now: now)
+    runSeals(now: now)
   }
 
   private func keep(_ frame: FrameHeader, stream: UInt64, _ stores: Stores, now: Instant) throws(ErrorCode) {
-    guard session.body.byteCount <= Limits.streamBytes + Limits.messageBytes else { throw .tooLong }
+    let most = Limits.streamBytes + Limits.messageBytes + (frame.isSealed ? Limits.sealBytes : 0)
+    guard session.body.byteCount <= most else { throw .tooLong }
     guard !owed.isFull else { throw .busy }
     scratch.clear()
     StoredMessage(
       from: frame.source, stream: stream, sequence: frame.sequence, arrivedMs: wallTimeMs(now: now)
     ).appendIncoming(to: &scratch)
-    session.copyBody(from: Limits.streamBytes, to: &scratch)
-    let record = try Self.append(scratch, to: stores.incoming, now: now)
+    let closed = try session.withBody { body throws(ErrorCode) in
+      self.openIntoScratch(
+        body.extracting(Limits.streamBytes..<body.byteCount), frame, stream: stream, now: now)
+    }
+    if let closed { throw closed }
+    let flags = frame.isSealed ? StoredMessage.sealed : 0
+    let record = try Self.append(scratch, flags: flags, to: stores.incoming, now: now)
+    if frame.isSealed { counters.sealedReceived += 1 }
     owed.append(Owed(record: record, source: frame.source, stream: stream, sequence: frame.sequence))
   }
 
@@ -272,7 +322,7 @@ extension Node {
       do throws(ErrorCode) {
         let entry = try Self.show(offer, of: stores.incoming, in: inbox)
         counters.received += 1
-        tell(.message(number: entry.number, source: entry.source))
+        tell(.message(number: entry.number, source: entry.source, isSealed: offer.isSealed))
       } catch {
         // Whole by its checksum and not ours.
         stores.incoming.consume(offer.sequence)
@@ -287,7 +337,8 @@ extension Node {
     guard let message = StoredMessage(incoming: ring.body) else { throw .malformed }
     let number = try inbox.append(
       ring.body.extracting(StoredMessage.incomingBytes..<ring.body.byteCount), source: message.peer,
-      sequence: message.sequence, wallTimeMs: message.timeMs, stream: message.stream, record: offer.sequence)
+      sequence: message.sequence, wallTimeMs: message.timeMs, stream: message.stream, record: offer.sequence,
+      isSealed: offer.isSealed)
     return (number, message.peer)
   }
 

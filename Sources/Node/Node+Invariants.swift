@@ -14,6 +14,7 @@ struct Wanted: OptionSet, Sendable {
   static let probe = Wanted(rawValue: 8)
   static let sampleVitals = Wanted(rawValue: 16)
   static let stop = Wanted(rawValue: 32)
+  static let keepKnown = Wanted(rawValue: 64)
 
   mutating func popFirst() -> Wanted? {
     guard !isEmpty else { return nil }
@@ -40,6 +41,7 @@ extension Node {
     precondition(!policy.held.contains(.heartbeat), "a heartbeat is never held back")
     precondition(jobs.isConsistent, "one job runs, a few wait, and none waits for nothing")
     relay.checkInvariants()
+    seals.checkInvariants()
     inbox.checkInvariants()
     outbox.checkInvariants()
   }

@@ -50,6 +50,7 @@ extension Node {
     isWayNew = false
     isCutOff = false
     question.fail(.offline)
+    sealLinkEnded()
     dictionaryLinkEnded()
     systemLinkEnded()
   }
@@ -119,6 +120,9 @@ extension Node {
     if configure.dictionaryGeneration > hubDictionaryGeneration { updateRetryAt = now }
     hubDictionaryGeneration = configure.dictionaryGeneration
     hubTakesQuestions = configure.takesQuestions
+    let tookSeals = hubTakesSeals
+    hubTakesSeals = configure.takesSeals
+    if tookSeals, !hubTakesSeals { seals.linkEnded() }
     takeHubTime(configure.wallTimeMs, now: now)
     let before = activeDuties
     allowedDuties = configure.allowedDuties.union(.heartbeat)
@@ -137,7 +141,7 @@ extension Node {
       timers.set(.silence, now + silenceMs)
       timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
       if timers[.heartbeat] != .never { timers.set(.heartbeat, min(timers[.heartbeat], nextBeat(now: now))) }
-      if isWayNew { wayIsNew(now: now) }
+      if isWayNew { wayIsNew(now: now) } else if !tookSeals { sealsAnew(now: now) }
     }
   }
 
@@ -161,6 +165,7 @@ extension Node {
   private func wayIsNew(now: Instant) {
     isWayNew = false
     resendStored()
+    sealsAnew(now: now)
     challengePeers(now: now)
   }
 

@@ -201,7 +201,8 @@ extension Node {
     case .message where frame.isDurable: forwardUp(frame, from: place, now: now)
     case .message: try takeFromLeaf(message: frame, place, now: now)
     case .receipt: try takeFromLeaf(receipt: frame, place, now: now)
-    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult, .question, .vote:
+    case .stored, .wordQuery, .dictionaryRequest, .system, .bundleRequest, .jobProgress, .jobResult, .question, .vote,
+      .card, .keyQuery, .offer, .offerRequest:
       forwardUp(frame, from: place, now: now)
     case .pong: if frame.sequence != 0 { forwardUp(frame, from: place, now: now) }
     // A leaf may be a relay itself.
@@ -227,11 +228,13 @@ extension Node {
   private func takeFromLeaf(message frame: FrameHeader, _ place: Int, now: Instant) throws(ErrorCode) {
     let failure: ErrorCode?
     if frame.destination == nodeId {
-      let stamp = wallTimeMs(now: now)
-      failure = try relay.peers[place].session.withBody { body throws(ErrorCode) in
-        self.putIntoInbox(body, frame, wallMs: stamp)
+      scratch.clear()
+      let closed = try relay.peers[place].session.withBody { body throws(ErrorCode) in
+        self.openIntoScratch(body, frame, now: now)
       }
-      return sendReceipt(for: frame, failure, to: place, now: now)
+      failure = closed ?? putScratchIntoInbox(frame, now: now)
+      sendReceipt(for: frame, failure, to: place, now: now)
+      return runSeals(now: now)
     } else if let other = relay.place(of: frame.destination), other != place {
       failure = forwardDown(frame, from: relay.peers[place].session, to: other, now: now)
     } else {
@@ -330,7 +333,8 @@ extension Node {
     let message = Configure(
       wallTimeMs: wallTimeMs(now: now), heartbeatIntervalMs: UInt32(heartbeatIntervalMs),
       rekeyAfterMs: UInt32(hubRekeyAfterMs), dictionaryGeneration: hubDictionaryGeneration,
-      allowedDuties: allowedDuties, hubs: admission.hubs, takesQuestions: hubTakesQuestions)
+      allowedDuties: allowedDuties, hubs: admission.hubs, takesQuestions: hubTakesQuestions,
+      takesSeals: hubTakesSeals)
     scratch.clear()
     guard message.append(to: &scratch),
       sendDown(FrameHeader(kind: .configure, destination: peer.id), to: place, now: now) == nil

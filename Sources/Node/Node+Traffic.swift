@@ -32,9 +32,12 @@ extension Node {
     case .job: try takeJob(now: now)
     case .jobCancel: try takeJobCancel(now: now)
     case .answer: try takeAnswer(now: now)
+    case .keyAnswer: try takeKeyAnswer(now: now)
+    case .offered: try takeOffered(now: now)
+    case .offer: try takeOffer(now: now)
     case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
       .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult, .question,
-      .vote:
+      .vote, .card, .keyQuery, .offerRequest:
       counters.ignored += 1
     }
   }
@@ -133,22 +136,39 @@ extension Node {
     guard state == .online else { throw .offline }
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
-    guard session.output.space >= Session.recordBytes(body: text.byteCount) else { throw .full }
+    guard session.output.space >= Session.recordBytes(body: text.byteCount + Limits.sealBytes) else { throw .full }
     guard !outbox.isFull else { throw .full }
     let sequence = messageSequence + 1
-    do throws(ErrorCode) {
-      try session.send(
-        FrameHeader(kind: .message, source: nodeId, destination: destination, sequence: sequence), body: text, now: now)
-    } catch {
-      linkFailed(error, now: now)  // there was room: a key past its age
-      throw .offline
-    }
+    try send(text, FrameHeader(kind: .message, source: nodeId, destination: destination, sequence: sequence), now: now)
     messageSequence = sequence
     outbox.append(sequence: sequence, destination: destination, now: now)
     timers.set(.receipt, outbox.nextDeadline)
     counters.sent += 1
     renewKeysIfDue(by: now, now: now)
     return sequence
+  }
+
+  /// Sends an ordinary message in plain or sealed, or has it wait for its receiver's key.
+  private func send(_ text: RawSpan, _ frame: FrameHeader, now: Instant) throws(ErrorCode) {
+    var frame = frame
+    let verdict = sealVerdict(for: frame.destination, now: now)
+    switch verdict {
+    case .plain: break
+    case .sealed(let pair):
+      frame.flags = FrameHeader.sealed
+      guard sealIntoScratch(text, frame, pair) else { throw .tooLong }
+    case .wait:
+      try seals.park(text, to: frame.destination, sequence: frame.sequence)
+      return runSeals(now: now)
+    case .later(let code), .refused(let code): throw code
+    }
+    do throws(ErrorCode) {
+      if frame.isSealed { try sendScratch(frame, now: now) } else { try session.send(frame, body: text, now: now) }
+      if frame.isSealed { counters.sealedSent += 1 }
+    } catch {
+      linkFailed(error, now: now)  // there was room: a key past its age
+      throw .offline
+    }
   }
 
   /// Messages whose receipts did not come in time count as lost.
@@ -159,25 +179,35 @@ extension Node {
 
   private func takeMessage(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     guard frame.destination == nodeId else { throw .malformedFrame }
-    let stamp = wallTimeMs(now: now)
-    let failure = try session.withBody { body throws(ErrorCode) in self.putIntoInbox(body, frame, wallMs: stamp) }
+    scratch.clear()
+    let closed = try session.withBody { body throws(ErrorCode) in self.openIntoScratch(body, frame, now: now) }
+    let failure = closed ?? putScratchIntoInbox(frame, now: now)
     scratch.clear()
     _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
     // Without room for the receipt the sender hears "timeout"; the message itself is kept.
     try sendScratchIfRoom(FrameHeader(kind: .receipt, source: nodeId, destination: frame.source), now: now)
+    runSeals(now: now)
   }
 
   /// Nil when there was room.
-  func putIntoInbox(_ body: RawSpan, _ frame: FrameHeader, wallMs: UInt64) -> ErrorCode? {
+  func putScratchIntoInbox(_ frame: FrameHeader, now: Instant) -> ErrorCode? {
     do throws(ErrorCode) {
-      let number = try inbox.append(body, source: frame.source, sequence: frame.sequence, wallTimeMs: wallMs)
+      let number = try Self.put(scratch, into: inbox, frame, wallMs: wallTimeMs(now: now))
       counters.received += 1
-      tell(.message(number: number, source: frame.source))
+      if frame.isSealed { counters.sealedReceived += 1 }
+      tell(.message(number: number, source: frame.source, isSealed: frame.isSealed))
       return nil
     } catch {
       counters.refusedFull += 1
       return error
     }
+  }
+
+  private static func put(
+    _ text: borrowing ByteQueue, into inbox: Inbox, _ frame: FrameHeader, wallMs: UInt64
+  ) throws(ErrorCode) -> UInt64 {
+    try inbox.append(
+      text.bytes, source: frame.source, sequence: frame.sequence, wallTimeMs: wallMs, isSealed: frame.isSealed)
   }
 
   private func takeReceipt(_ frame: FrameHeader) throws(ErrorCode) {

@@ -15,6 +15,7 @@ public struct NodeSettings: Sendable {
   public var updates = UpdatePolicy.ask
   /// Questions may leave the board, for its hub.
   public var asksHub = false
+  public var seal = SealPolicy.prefer
   public var ticket: Ticket?
 
   public init() {}
@@ -27,6 +28,7 @@ public struct NodeSettings: Sendable {
     rekeyAfterMs = configuration.rekeyIntervalMs
     updates = configuration.updates
     asksHub = configuration.upstream == .hub
+    seal = configuration.seal
     if !configuration.ticket.isEmpty { ticket = try Ticket(parsing: configuration.ticket.bytes) }
   }
 }
@@ -115,6 +117,8 @@ public final class Node {
     case sampleVitals
     /// Write `admission` to the state directory.
     case persist
+    /// Write `known` to the state directory.
+    case keepKnown
     /// Send what the session of this place of the relay's table holds, close the connection, report `peerDown`.
     case closePeer(Int)
     case stop
@@ -129,7 +133,7 @@ public final class Node {
     case hub(Int)
     case heartbeatAcked(rttMs: UInt64)
     case rekeyed(UInt32)
-    case message(number: UInt64, source: UInt32)
+    case message(number: UInt64, source: UInt32, isSealed: Bool = false)
     case receipt(sequence: UInt64, failure: ErrorCode?)
     case duties(active: Duties, held: Duties)
     case clockFromHub
@@ -169,6 +173,10 @@ public final class Node {
     public var undelivered: UInt64 = 0
     /// Durable messages that came again.
     public var duplicates: UInt64 = 0
+    /// Messages that went out sealed, those sent again included; that came in sealed; that did not open.
+    public var sealedSent: UInt64 = 0
+    public var sealedReceived: UInt64 = 0
+    public var notOpened: UInt64 = 0
     /// Frames of a kind that has no place here.
     public var ignored: UInt64 = 0
     public var linkErrors: UInt64 = 0
@@ -197,6 +205,8 @@ public final class Node {
   public internal(set) var hubDictionaryGeneration: UInt32 = 0
   /// The hub, and every relay on the way to it, knows what a question is.
   public internal(set) var hubTakesQuestions = false
+  /// Likewise what a sealed message is.
+  public internal(set) var hubTakesSeals = false
   public let words = WordDesk()
   public let update = DictionaryUpdate()
   public let system = SystemUpdate()
@@ -213,6 +223,8 @@ public final class Node {
   public let relay: Relay
   public let identity: Identity
   public let me: NodeSelf
+  public let known: KnownNodes
+  let seals: SealDesk
 
   // MARK: Inside
 
@@ -262,8 +274,11 @@ public final class Node {
   /// `seed` is the identity key file's content, `entropy` 32 fresh random bytes.
   public init(
     seed: borrowing Secret<32>, entropy: borrowing Secret<32>, me: NodeSelf, settings: NodeSettings,
-    admission: Admission, stores: Stores? = nil, relayPlaces: Int = 0, keepsKnowledge: Bool = false
+    admission: Admission, stores: Stores? = nil, relayPlaces: Int = 0, keepsKnowledge: Bool = false,
+    known: KnownNodes = KnownNodes()
   ) {
+    self.known = known
+    seals = SealDesk(seed: seed)
     question = HubQuestion(hasRoom: keepsKnowledge)
     self.stores = stores
     relay = Relay(places: relayPlaces)
@@ -306,6 +321,7 @@ public final class Node {
       runSystem(now: now)
       runJobs(now: now)
       question.expire(now: now)
+      runSeals(now: now)
     }
   }
 
@@ -318,6 +334,7 @@ public final class Node {
     guard let next = wanted.popFirst() else { return nil }
     switch next {
     case .persist: return .persist
+    case .keepKnown: return .keepKnown
     case .disconnect: return .disconnect
     case .connect: return .connect(hubIndex)
     case .probe: return .probe(probeIndex)
@@ -331,7 +348,7 @@ public final class Node {
 
   /// When `handle(.tick)` is due.
   public var nextDeadline: Instant {
-    let background = min(min(systemDeadline, jobDeadline), question.deadline)
+    let background = min(min(systemDeadline, jobDeadline), min(question.deadline, sealDeadline))
     return min(min(timers.next, background), min(dictionaryDeadline, relayDeadline))
   }
 
@@ -380,6 +397,7 @@ public final class Node {
   public func reload(_ settings: NodeSettings, now: Instant) {
     let before = hub
     if settings.updates != self.settings.updates { systemReportAt = now }
+    if settings.seal != self.settings.seal, hubTakesSeals, state == .online { seals.cardAt = now }
     let isNewTicket = settings.ticket != nil && settings.ticket != self.settings.ticket
     self.settings = settings
     policy.thresholds = settings.thresholds

@@ -84,6 +84,8 @@ public final class SeenMessages {
 struct StoredMessage {
   static let outgoingBytes = 16
   static let incomingBytes = Limits.ringEntryBytes
+  /// A flag of an incoming record: the message came sealed.
+  static let sealed: UInt8 = 1
 
   var peer: UInt32 = 0
   var timeMs: UInt64 = 0
@@ -144,4 +146,8 @@ struct StoredMessage {
     queue.append(bigEndian: sequence)
     queue.append(bigEndian: timeMs)
   }
+}
+
+extension RingOffer {
+  var isSealed: Bool { flags & StoredMessage.sealed != 0 }
 }

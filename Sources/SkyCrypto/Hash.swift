@@ -20,6 +20,12 @@ public struct Sha256 {
     sky_sha256_update(&state, text.utf8Start, text.utf8CodeUnitCount)
   }
 
+  /// In network byte order.
+  public mutating func update(bigEndian value: UInt32) {
+    let bytes = InlineArray<4, UInt8> { UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * $0)) }
+    update(bytes.span.bytes)
+  }
+
   /// The digest of everything so far.
   public var digest: Bytes32 {
     var copy = state
@@ -65,6 +71,12 @@ public enum Hkdf {
   ) {
     let (a, b, out) = (first.pointer, second.pointer, prk.pointer)
     salt.span.withUnsafeBufferPointer { sky_hkdf_extract(out, $0.baseAddress!, a, 32, b, 32) }
+  }
+
+  /// The same of one secret.
+  public static func extract(salt: Bytes32, _ secret: borrowing Secret<32>, into prk: inout Secret<32>) {
+    let (from, out) = (secret.pointer, prk.pointer)
+    salt.span.withUnsafeBufferPointer { sky_hkdf_extract(out, $0.baseAddress!, from, 32, nil, 0) }
   }
 
   /// 32 bytes for `label`, written over `key`.

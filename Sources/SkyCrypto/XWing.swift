@@ -27,7 +27,13 @@ public enum XWing {
     to source: borrowing ByteQueue, _ range: Range<Int>, seed: borrowing Secret<64>, shared: inout Secret<32>,
     appendTo queue: inout ByteQueue
   ) -> Bool {
-    let publicKey = source.bytes.extracting(range)
+    encapsulate(to: source.bytes.extracting(range), seed: seed, shared: &shared, appendTo: &queue)
+  }
+
+  /// The same for a public key that lies anywhere but in `queue`.
+  public static func encapsulate(
+    to publicKey: RawSpan, seed: borrowing Secret<64>, shared: inout Secret<32>, appendTo queue: inout ByteQueue
+  ) -> Bool {
     guard publicKey.byteCount == publicKeyBytes else { return false }
     let (out, from) = (shared.pointer, seed.pointer)
     var genuine = false
@@ -47,7 +53,12 @@ public enum XWing {
   public static func decapsulate(
     _ source: borrowing ByteQueue, _ range: Range<Int>, secret: borrowing Secret<32>, shared: inout Secret<32>
   ) -> Bool {
-    let ciphertext = source.bytes.extracting(range)
+    decapsulate(source.bytes.extracting(range), secret: secret, shared: &shared)
+  }
+
+  public static func decapsulate(
+    _ ciphertext: RawSpan, secret: borrowing Secret<32>, shared: inout Secret<32>
+  ) -> Bool {
     guard ciphertext.byteCount == ciphertextBytes else { return false }
     let (out, from) = (shared.pointer, secret.pointer)
     return ciphertext.withUnsafeBytes {

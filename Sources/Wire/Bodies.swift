@@ -15,12 +15,15 @@ public struct Configure: Equatable, Sendable {
   public var hubs: HubList
   /// The hub knows QUESTION and VOTE; an older one would end the link for them.
   public var takesQuestions: Bool
+  /// The hub knows sealed messages and the frames around them; likewise.
+  public var takesSeals: Bool
 
   public init(
     wallTimeMs: UInt64, heartbeatIntervalMs: UInt32, rekeyAfterMs: UInt32, dictionaryGeneration: UInt32,
-    allowedDuties: Duties, hubs: HubList, takesQuestions: Bool = false
+    allowedDuties: Duties, hubs: HubList, takesQuestions: Bool = false, takesSeals: Bool = false
   ) {
     self.takesQuestions = takesQuestions
+    self.takesSeals = takesSeals
     self.wallTimeMs = wallTimeMs
     self.heartbeatIntervalMs = heartbeatIntervalMs
     self.rekeyAfterMs = rekeyAfterMs
@@ -43,7 +46,9 @@ public struct Configure: Equatable, Sendable {
         guard hubs.append(try HubEntry(from: &reader)) else { throw .invalid }
       }
       // Older hubs end here.
-      takesQuestions = reader.remaining > 0 ? try reader.integer(UInt8.self) & 1 != 0 : false
+      let features = reader.remaining > 0 ? try reader.integer(UInt8.self) : 0
+      takesQuestions = features & 1 != 0
+      takesSeals = features & 2 != 0
       guard heartbeatIntervalMs >= Limits.heartbeatMinimumMs, heartbeatIntervalMs <= Limits.heartbeatMaximumMs,
         rekeyAfterMs > 0, rekeyAfterMs <= Limits.rekeyAfterMs
       else { throw .invalid }
@@ -59,7 +64,8 @@ public struct Configure: Equatable, Sendable {
     queue.append(bigEndian: allowedDuties.rawValue)
     queue.append(bigEndian: UInt8(hubs.count))
     for i in 0..<hubs.count where !hubs[i].append(to: &queue) { return false }
-    return !takesQuestions || queue.append(bigEndian: UInt8(1))
+    let features: UInt8 = (takesQuestions ? 1 : 0) | (takesSeals ? 2 : 0)
+    return features == 0 || queue.append(bigEndian: features)
   }
 }
 

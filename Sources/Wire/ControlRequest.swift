@@ -69,6 +69,7 @@ public struct ControlRequest: ~Escapable {
   public var role: ControlRole {
     switch verb {
     case .mode, .relay: argumentCount > 0 ? .operate : verb.role
+    case .keys: argument(0, is: "forget") ? .admin : verb.role
     case .dict: argument(0, is: "update") ? .operate : verb.role
     case .update: argument(0, is: "status") ? .read : argument(0, is: "check") ? .operate : .admin
     default: verb.role

@@ -28,9 +28,9 @@ public enum ControlRole: UInt8, Comparable, Sendable {
 public enum ControlVerb: UInt8, Sendable {
   case status, id, join, send, post, inbox, watch, mode, peers, metrics, reload, drain, version, json, help, quit
   case encode, decode, lookup, translate, dict, relay, post64, update
-  case ask, learn, forget, knowledge, vote
+  case ask, learn, forget, knowledge, vote, keys
 
-  public static let count: UInt8 = 29
+  public static let count: UInt8 = 30
 
   public init?(_ word: RawSpan) {
     for raw in 0..<Self.count {
@@ -73,6 +73,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .forget: "forget"
     case .knowledge: "knowledge"
     case .vote: "vote"
+    case .keys: "keys"
     }
   }
 
@@ -99,6 +100,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .forget: "QUESTION"
     case .knowledge: "status | after N"
     case .vote: "ID good|bad"
+    case .keys: "[forget NODid|all]"
     default: ""
     }
   }
@@ -134,6 +136,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .forget: "drop the answer to a question"
     case .knowledge: "the store's state; what was taught, page by page"
     case .vote: "tell the hub whether an answer of it was good"
+    case .keys: "the nodes that messages are sealed for, and their identities; forget believes the next one"
     }
   }
 
@@ -164,7 +167,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .post, .post64, .learn: (3, 3)
     case .forget: (1, 1)
     case .knowledge: (1, 2)
-    case .inbox: (0, 2)
+    case .inbox, .keys: (0, 2)
     case .watch, .mode: (0, ControlRequest.maximumArguments)
     case .encode, .decode, .lookup, .dict, .update: (1, 1)
     case .translate: (2, 2)

@@ -89,6 +89,14 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case quotaUsed = 99
   case upstreamFailed = 100
 
+  // Sealed messages
+  case noCard = 101
+  case identityChanged = 102
+  case notOpened = 103
+  case plainRefused = 104
+  case keyAwaited = 105
+  case sealUnavailable = 106
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -164,6 +172,12 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badNumbers: "bad_numbers"
     case .quotaUsed: "quota_used"
     case .upstreamFailed: "upstream_failed"
+    case .noCard: "no_card"
+    case .identityChanged: "identity_changed"
+    case .notOpened: "not_opened"
+    case .plainRefused: "plain_refused"
+    case .keyAwaited: "key_awaited"
+    case .sealUnavailable: "seal_unavailable"
     }
   }
 
@@ -240,6 +254,12 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badNumbers: "the numbers give no result"
     case .quotaUsed: "the node's questions of this hour, or the hub's money of this day, are used up"
     case .upstreamFailed: "the hub's upstream gave no answer that can be used; see the hub's journal"
+    case .noCard: "the destination has no key to seal for, and nothing goes there in plain; see seal in skynod.conf(5)"
+    case .identityChanged: "the hub names another identity for this id than before; skynodctl keys forget ID if that is right"
+    case .notOpened: "a sealed message does not open: damaged on the way, or not sealed for its receiver; send it again"
+    case .plainRefused: "the destination takes sealed messages only; set seal = prefer here"
+    case .keyAwaited: "the receiver has to ask for the key first; send it again"
+    case .sealUnavailable: "the hub, or a relay on the way, knows no sealed messages, and nothing goes there in plain"
     }
   }
 

@@ -310,6 +310,23 @@ public enum Limits {
   /// A job waits so long before it is tried again with a worker that was busy.
   public static let jobModelRetryMs: UInt64 = 1_000
 
+  // MARK: Sealed messages (docs/protocol.md)
+
+  /// What sealing adds to a text: key id, nonce, tag.
+  public static let sealBytes = 4 + 24 + 16
+  /// Pairs whose keys are in memory, of both directions; others are asked for again.
+  public static let sealPairs = 32
+  /// Ids of which a node remembers the identity; the one longest without a new key goes first.
+  public static let knownNodes = 96
+  /// How long an answer of the hub may take, and how often it is asked before a key counts as not to be had.
+  public static let sealAnswerMs: UInt64 = 1_500
+  public static let sealTries = 2
+  /// When it is asked for again, after that and after the word that there is none.
+  public static let sealRetryMs: UInt64 = 30_000
+  public static let noCardMs: UInt64 = 60_000
+  /// Ordinary messages that wait for a key: two of the longest.
+  public static let sealWaitingBytes = 2 * (messageBytes + 16)
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -353,7 +370,9 @@ public enum Limits {
     precondition((4 * partBytes + 2) / 3 + 30 <= controlLineBytes, "a part in base64 fits a line with its verb")
     precondition(UInt64(fileParts) * UInt64(filePartBytes) >= fileBytes && fileParts % 64 == 0)
     precondition(UInt64(filePartsAhead) * UInt64(messageBytes) < UInt64(ringFileBytes) / 2, "messages find room")
-    precondition(streamBytes + messageBytes <= frameBodyBytes)
+    precondition(streamBytes + sealBytes + messageBytes <= frameBodyBytes)
+    precondition(68 * knownNodes + 256 <= controlReplyBytes, "all of them fit a reply")
+    precondition(SealAnswer.maximumBytes <= frameBodyBytes)
     precondition(xwingPublicKeyBytes <= frameBodyBytes)
     precondition(relayQueueBytes + recordBytes <= linkOutputBytes, "whatever a leaf's frame is, it has room")
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")

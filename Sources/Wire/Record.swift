@@ -104,6 +104,17 @@ public enum FrameKind: UInt8, Sendable {
   case answer = 45
   /// Node to hub: whether an answer was any good.
   case vote = 46
+  /// Node to hub: the key that messages to it are sealed for.
+  case card = 50
+  /// Node to hub: whose key is wanted.
+  case keyQuery = 51
+  case keyAnswer = 52
+  /// Node to hub, and hub to node: what makes the receiver's key of a pair.
+  case offer = 53
+  /// Hub to node: what became of an offer, or that it is wanted.
+  case offered = 54
+  /// Node to hub: from whom an offer is wanted.
+  case offerRequest = 55
   /// Relay to hub: the HELLO of a node that wants in through it.
   case admit = 30
   /// Hub to relay: the id of that node, or why not.
@@ -120,8 +131,9 @@ public enum FrameKind: UInt8, Sendable {
 
 /// The 24 bytes before every body.
 public struct FrameHeader: Equatable, Sendable {
-  /// Bit 0: durable. The others are zero.
+  /// Bit 0: durable. Bit 1: a message whose text is sealed from end to end. The others are zero.
   public static let durable: UInt8 = 1
+  public static let sealed: UInt8 = 2
 
   public var kind: FrameKind
   public var flags: UInt8
@@ -156,7 +168,8 @@ public struct FrameHeader: Equatable, Sendable {
       guard let kind = FrameKind(rawValue: try reader.integer()) else { throw .invalid }
       self.kind = kind
       flags = try reader.integer()
-      guard flags & ~1 == 0 else { throw .invalid }
+      guard flags & ~(Self.durable | Self.sealed) == 0, flags & Self.sealed == 0 || kind == .message
+      else { throw .invalid }
       hops = try reader.integer()
       priority = try reader.integer()
       source = try reader.integer()
@@ -167,6 +180,7 @@ public struct FrameHeader: Equatable, Sendable {
   }
 
   public var isDurable: Bool { flags & Self.durable != 0 }
+  public var isSealed: Bool { flags & Self.sealed != 0 }
 
   /// False when it does not fit.
   public func append(to queue: inout ByteQueue) -> Bool {

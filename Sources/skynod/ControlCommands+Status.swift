@@ -86,6 +86,10 @@ extension ControlCommands {
     reply.field("durable_forwarded", node.counters.forwarded)
     reply.field("durable_undelivered", node.counters.undelivered)
     reply.field("durable_duplicates", node.counters.duplicates)
+    reply.field("seal", node.settings.seal.token)
+    reply.field("sealed_sent", node.counters.sealedSent)
+    reply.field("sealed_received", node.counters.sealedReceived)
+    reply.field("sealed_not_opened", node.counters.notOpened)
   }
 
   /// Readings are those of the last heartbeat.

@@ -36,6 +36,7 @@ final class ControlCommands {
       case .peers: peers(node, &reply)
       case .metrics: metrics(node, context, &reply)
       case .relay: try relay(request, node, door, &reply)
+      case .keys: try keys(request, node, &reply)
       case .update: try UpdateCommands.handle(request, node, now: context.now, reply: &reply)
       case .drain, .reload, .watch, .version, .json, .help, .quit, .encode, .decode, .lookup, .translate, .dict, .ask,
         .learn, .forget, .knowledge, .vote:
@@ -152,6 +153,7 @@ final class ControlCommands {
         reply.field("sequence", entry.sequence)
       }
       text(of: entry, node.inbox, &reply)
+      reply.field("sealed", entry.isSealed)
       if !reply.endRow() { break }
     }
     reply.endRows()
@@ -268,6 +270,37 @@ final class ControlCommands {
     reply.field("dropped_offline", counters.offline)
     reply.field("dropped_loop", counters.loops)
     reply.field("strays", counters.strays)
+  }
+
+  // MARK: Keys
+
+  /// Whose identity is remembered, or that it is to be no more.
+  private func keys(
+    _ request: borrowing ControlRequest, _ node: Node, _ reply: inout ControlReply
+  ) throws(ErrorCode) {
+    if request.argumentCount == 0 { return knownNodes(node, &reply) }
+    guard request.argument(0, is: "forget"), request.argumentCount == 2 else { throw .badArgument }
+    let id = request.argument(1, is: "all") ? 0 : parseNodeId(request.argument(1))
+    guard let id, id != 0 || request.argument(1, is: "all") else { throw .badArgument }
+    let count = node.forgetKeys(of: id)
+    guard count > 0 || id == 0 else { throw .notFound }
+    reply.field("forgotten", count)
+  }
+
+  /// Of an address so much as is remembered: half of it.
+  private func knownNodes(_ node: Node, _ reply: inout ControlReply) {
+    reply.beginRows()
+    for i in 0..<node.known.count {
+      let entry = node.known[i]
+      reply.beginRow()
+      nodeId("id", entry.id, &reply)
+      reply.field("address", scratch: &text) { text in
+        text.append("SKC-")
+        text.append(hex: entry.mark.span.bytes)
+      }
+      reply.endRow()
+    }
+    reply.endRows()
   }
 
   // MARK: Values

@@ -106,7 +106,7 @@ final class Daemon: ControlHandler {
     return Node(
       seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores,
       relayPlaces: configuration.relayListen == nil ? 0 : Limits.relayPeers,
-      keepsKnowledge: configuration.knowledgeBytes > 0)
+      keepsKnowledge: configuration.knowledgeBytes > 0, known: try state.known())
   }
 
   private static func makeDoor(
@@ -334,6 +334,8 @@ final class Daemon: ControlHandler {
         node.handle(.vitals(sensors.sample()), now: now)
       case .persist:
         do throws(ErrorCode) { try state.write(node.admission) } catch { telling.stateNotWritten(error) }
+      case .keepKnown:
+        do throws(ErrorCode) { try state.write(node.known) } catch { telling.stateNotWritten(error) }
       case .closePeer(let index): door?.close(index, node, now: now)
       case .stop: isStopping = true
       }

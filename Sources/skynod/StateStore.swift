@@ -8,21 +8,23 @@ import Wire
 /// The state directory: the identity key and what the node remembers. Files are 0600, replaced whole.
 struct StateStore: ~Copyable {
   private let admissionFile: PathText
+  private let knownFile: PathText
   private let identityFile: PathText
   private let certificateFile: PathText
   private let certificateKeyFile: PathText
   private let lock: DirectoryLock
-  private var buffer = ByteQueue(capacity: Admission.maximumBytes)
+  private var buffer = ByteQueue(capacity: max(Admission.maximumBytes, KnownNodes.maximumBytes))
 
   /// Makes and locks the directory. `busy` when another skynod uses it.
   init(directory: PathText) throws(ErrorCode) {
     try Files.makeDirectory(directory)
     guard let admission = Files.join(directory, "admission"), let identity = Files.join(directory, "identity.key"),
       let certificate = Files.join(directory, "relay.crt"), let key = Files.join(directory, "relay.key"),
-      let lockFile = Files.join(directory, "lock")
+      let lockFile = Files.join(directory, "lock"), let known = Files.join(directory, "known")
     else { throw .badArgument }
     lock = try DirectoryLock(lockFile)
     admissionFile = admission
+    knownFile = known
     identityFile = identity
     certificateFile = certificate
     certificateKeyFile = key
@@ -134,11 +136,36 @@ struct StateStore: ~Copyable {
     return admission
   }
 
+  /// Which identities other nodes had; none at the first start. Damage is an error here too: to forget in silence would be
+  /// to believe the next one.
+  mutating func known() throws(ErrorCode) -> KnownNodes {
+    buffer.clear()
+    do throws(ErrorCode) {
+      try load(knownFile)
+    } catch {
+      if error == .notFound { return KnownNodes() }
+      throw error
+    }
+    let known = try KnownNodes(decoding: buffer.bytes)
+    buffer.clear()
+    return known
+  }
+
   mutating func write(_ admission: Admission) throws(ErrorCode) {
     buffer.clear()
     admission.encode(to: &buffer)
+    try writeBuffer(to: admissionFile)
+  }
+
+  mutating func write(_ known: KnownNodes) throws(ErrorCode) {
+    buffer.clear()
+    known.encode(to: &buffer)
+    try writeBuffer(to: knownFile)
+  }
+
+  private mutating func writeBuffer(to path: PathText) throws(ErrorCode) {
     do throws(ErrorCode) {
-      try Files.write(admissionFile, buffer.bytes, mode: 0o600)
+      try Files.write(path, buffer.bytes, mode: 0o600)
     } catch {
       buffer.clear()
       throw error

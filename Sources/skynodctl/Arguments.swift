@@ -204,7 +204,7 @@ struct Arguments {
     case .lookup, .ask, .forget: range = (1, .max)
     case .translate, .learn: range = (2, .max)
     case .vote: range = (2, 2)
-    case .knowledge: range = (0, 2)
+    case .knowledge, .keys: range = (0, 2)
     default: range = (0, 0)
     }
     if words.count < range.least { throw UsageError(sentence: "an argument is missing after", word: words.last) }

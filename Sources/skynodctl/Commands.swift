@@ -108,6 +108,7 @@ struct Runner {
     switch command {
     case .status: out.status(fields(lines))
     case .peers: out.table(lines.map { row($0) })
+    case .keys where arguments.words.isEmpty: out.table(lines.map { row($0) })
     case .metrics:
       for line in lines {
         out.write(line)

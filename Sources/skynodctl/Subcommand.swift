@@ -4,9 +4,9 @@ import Platform
 enum Subcommand: UInt8 {
   case status, id, join, send, inbox, watch, mode, peers, metrics, reload, drain, version, top, help
   case encode, decode, lookup, translate, dict, relay, update
-  case ask, learn, forget, knowledge, vote
+  case ask, learn, forget, knowledge, vote, keys
 
-  static let count: UInt8 = 26
+  static let count: UInt8 = 27
 
   init?(_ word: Word) {
     for raw in 0..<Self.count {
@@ -46,6 +46,7 @@ enum Subcommand: UInt8 {
     case .forget: "forget"
     case .knowledge: "knowledge"
     case .vote: "vote"
+    case .keys: "keys"
     }
   }
 
@@ -69,6 +70,7 @@ enum Subcommand: UInt8 {
     case .forget: "QUESTION..."
     case .knowledge: "[status | import FILE | export]"
     case .vote: "ID good|bad"
+    case .keys: "[forget NODid|all]"
     default: ""
     }
   }
@@ -101,6 +103,7 @@ enum Subcommand: UInt8 {
     case .forget: "drop the answer to a question"
     case .knowledge: "the store of what was taught; its content as JSON lines"
     case .vote: "tell the hub whether an answer of it was good"
+    case .keys: "the nodes that messages are sealed for, and the identities they had"
     }
   }
 
@@ -206,6 +209,12 @@ enum Subcommand: UInt8 {
 
       """
     case .vote: "ID is the id that came with the answer. The hub counts votes; nothing answers.\n"
+    case .keys:
+      """
+      An id belongs to an identity for ever: when the hub names another one, nothing is sent there.
+      `forget` believes what comes next; compare it with `skynodctl id` there. Needs the admin role.
+
+      """
     case .top: "q or Ctrl-C leaves. Where standard output is no terminal, prints one view and ends.\n"
     default: ""
     }

@@ -350,6 +350,7 @@ final class Board {
         probeDue = now + dice.from(1, to: 3_000)
       case .sampleVitals: sample(node, now: now)
       case .persist: writeAdmission(node.admission)
+      case .keepKnown: break
       case .closePeer(let place): closeSeat(place, node, now: now)
       case .stop: break
       }

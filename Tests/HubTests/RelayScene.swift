@@ -43,6 +43,16 @@ final class RelayScene {
       self.disk = disk
     }
 
+    /// What it remembers of others, as it was last written down.
+    func knownAgain() throws -> KnownNodes {
+      var file = ByteQueue(capacity: KnownNodes.maximumBytes)
+      node.known.encode(to: &file)
+      return try KnownNodes(decoding: file.bytes)
+    }
+
+    /// Of each message that came: whether it was sealed.
+    var sealed: [Bool] { (0..<node.inbox.count).map { node.inbox[$0].isSealed } }
+
     var texts: [String] {
       let inbox = node.inbox
       return (0..<inbox.count).map { index in
@@ -69,10 +79,11 @@ final class RelayScene {
   /// A node that the hub's key list names, with these to try as hubs: the hub itself, or a relay.
   func member(
     _ name: String, behind relays: [Member] = [], relays isRelay: Bool = false, instance: UInt8 = 1,
-    sameAs other: Member? = nil, isAllowed: Bool = true
+    sameAs other: Member? = nil, isAllowed: Bool = true, seal: SealPolicy = .prefer
   ) throws -> Member {
     let number = other?.number ?? members.count + 1
     var settings = NodeSettings()
+    settings.seal = seal
     for relay in relays { settings.hubs.append(place(of: relay)) }
     if relays.isEmpty {
       settings.hubs.append(
@@ -85,7 +96,8 @@ final class RelayScene {
     let disk = SceneDisk(other?.disk, now: now)
     let node = Node(
       seed: Self.secret(number), entropy: Self.secret(300 + members.count), me: me, settings: settings,
-      admission: Admission(), stores: disk.stores, relayPlaces: isRelay ? Limits.relayPeers : 0)
+      admission: Admission(), stores: disk.stores, relayPlaces: isRelay ? Limits.relayPeers : 0,
+      known: try other.map { try $0.knownAgain() } ?? KnownNodes())
     if isAllowed {
       _ = try swarm.registry.allow(key: Data(node.identity.publicKey), label: nil, now: 1)
     }
@@ -213,7 +225,7 @@ final class RelayScene {
     case .sampleVitals:
       member.node.handle(.systemClock(1_700_000_000_000 + now.ms), now: now)
       member.node.handle(.vitals(VitalSigns()), now: now)
-    case .persist, .stop: break
+    case .persist, .keepKnown, .stop: break
     case .closePeer(let place):
       let leaf = members.first { if case .relay(let relay, place) = $0.upstream { relay === member } else { false } }
       if let leaf {

@@ -175,6 +175,7 @@ private func sample(of key: Configuration.Key) -> String {
   case .updateSocket: "/tmp/updater.sock"
   case .upstream: "hub"
   case .upstreamKeep: "24h"
+  case .seal: "require"
   }
 }
 
@@ -300,6 +301,7 @@ private func sample(of key: Configuration.Key) -> String {
     if a.updateSocket != b.updateSocket { keys.append(.updateSocket) }
     if a.upstream != b.upstream { keys.append(.upstream) }
     if a.upstreamKeepS != b.upstreamKeepS { keys.append(.upstreamKeep) }
+    if a.seal != b.seal { keys.append(.seal) }
     if a.knowledgeBytes != b.knowledgeBytes { keys.append(.knowledgeBytes) }
     if a.modelSocket != b.modelSocket { keys.append(.modelSocket) }
     return keys
@@ -457,7 +459,7 @@ private func sample(of key: Configuration.Key) -> String {
         configuration.battery.switchOff, configuration.battery.critical, configuration.battery.hysteresis,
         configuration.memory.switchOff, configuration.memory.critical, configuration.memory.hysteresis,
         UInt64(configuration.logLevel.rawValue), UInt64(configuration.upstream.rawValue),
-        UInt64(configuration.upstreamKeepS),
+        UInt64(configuration.upstreamKeepS), UInt64(configuration.seal.rawValue),
       ]
     }
   }

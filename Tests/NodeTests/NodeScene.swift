@@ -200,6 +200,7 @@ final class NodeScene {
       node.handle(.systemClock(wallMs), now: now)
       node.handle(.vitals(vitals), now: now)
     case .persist: persisted.append(node.admission)
+    case .keepKnown: break
     case .closePeer: preconditionFailure("the scene's node does not relay")
     case .stop: hasStopped = true
     }

@@ -99,7 +99,7 @@ public final class RelayWorld {
         case .disconnect: isHubThere = false
         case .sampleVitals: node.handle(.vitals(VitalSigns()), now: now)
         case .connect: node.handle(.linkDown(.connectFailed), now: now)
-        case .probe, .persist, .stop: break
+        case .probe, .persist, .keepKnown, .stop: break
         }
       }
       node.moveRelayed(now: now)

@@ -57,6 +57,13 @@ void sky_aead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t
 int sky_aead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, size_t adn,
                   uint64_t counter, const uint8_t key[32]);
 
+/// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), in place, for messages that are sealed end to end.
+void sky_xaead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t adn,
+                    const uint8_t nonce[24], const uint8_t key[32]);
+/// -1, and `text` overwritten with zeros, when the tag does not verify.
+int sky_xaead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, size_t adn,
+                   const uint8_t nonce[24], const uint8_t key[32]);
+
 /// One step of a ChaCha20 generator with fast key erasure: 32 fresh bytes out, `key` replaced.
 void sky_drbg_next(uint8_t key[32], uint8_t out[32]);
 
