@@ -36,6 +36,8 @@ let trafficItems: [StatusItem] = [
   StatusItem("durable_here", "kept here"),
   StatusItem("durable_posted", "taken in"), StatusItem("durable_forwarded", "handed on"),
   StatusItem("durable_undelivered", "given up"), StatusItem("durable_duplicates", "came again"),
+  StatusItem("seal", "seal"), StatusItem("sealed_sent", "sent sealed"), StatusItem("sealed_received", "came sealed"),
+  StatusItem("sealed_not_opened", "not opened"),
 ]
 let boardItems: [StatusItem] = [
   StatusItem("board_uptime_s", "up for", .seconds), StatusItem("load", "load"),

@@ -20,6 +20,8 @@ private let published: [UInt16: String] = [
   90: "addresses_exhausted",
   91: "no_model", 92: "model_failed", 93: "model_hung", 94: "model_refused",
   95: "cancelled", 96: "off_duty", 97: "over_budget", 98: "bad_numbers", 99: "quota_used", 100: "upstream_failed",
+  101: "no_card", 102: "identity_changed", 103: "not_opened", 104: "plain_refused", 105: "key_awaited",
+  106: "seal_unavailable",
 ]
 
 @Suite struct ErrorCodeTests {

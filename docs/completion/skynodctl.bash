@@ -1,7 +1,7 @@
 # bash completion for skynodctl(1). Install as /usr/share/bash-completion/completions/skynodctl.
 
 _skynodctl() {
-  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay update ask learn forget knowledge vote"
+  local commands="status id join send inbox watch mode peers metrics reload drain version top help encode decode lookup translate dict relay update ask learn forget knowledge vote keys"
   local kinds="state link key heartbeat message delivery duty clock configuration dictionary leaf system"
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i
   COMPREPLY=()
@@ -34,6 +34,7 @@ _skynodctl() {
     update) choices+=" status check apply rollback restart" ;;
     relay) choices+=" ticket" ;;
     ask) choices+=" --free --explain --local --upstream" ;;
+    keys) choices+=" forget all" ;;
     vote) choices+=" good bad" ;;
     learn) choices+=" --pin --ttl" ;;
     knowledge)
