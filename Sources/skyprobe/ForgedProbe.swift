@@ -87,7 +87,7 @@ private func durable(into body: inout ByteQueue) {
 private func send(_ number: UInt64, _ world: RelayWorld, _ body: inout ByteQueue) -> Bool {
   let (relay, leaf) = (RelayWorld.relayId, RelayWorld.leafId)
   body.clear()
-  switch number % 12 {
+  switch number % 15 {
   case 0:
     durable(into: &body)
     return world.send(fromHub: true, replayed, body.bytes)
@@ -122,10 +122,31 @@ private func send(_ number: UInt64, _ world: RelayWorld, _ body: inout ByteQueue
     body.append("for nobody")
     return world.send(
       fromHub: true, FrameHeader(kind: .message, source: 5, destination: leaf + 9, sequence: number), body.bytes)
+  case 11:
+    // Who has no key here asks for it, and keeps nothing.
+    for _ in 0..<8 { body.append(bigEndian: number) }
+    let source = 1_000_100 + UInt32(number / 15 % 900)
+    let flags = FrameHeader.sealed | (number % 2 == 0 ? FrameHeader.durable : 0)
+    return world.send(
+      fromHub: true, FrameHeader(kind: .message, flags: flags, source: source, destination: relay, sequence: number),
+      body.bytes)
+  case 12:
+    forge(SealOffer.byteCount, number, into: &body)
+    return world.send(fromHub: true, FrameHeader(kind: .offer, destination: relay), body.bytes)
+  case 13:
+    forge(Card.byteCount, number, into: &body)
+    return world.send(fromHub: true, FrameHeader(kind: .keyAnswer, destination: relay), body.bytes)
   default:
     body.append("round and round")
     return world.send(
       fromHub: false, FrameHeader(kind: .message, hops: Limits.hops, source: leaf, destination: 5, sequence: number),
       body.bytes)
   }
+}
+
+/// An answer about keys with a signature that is none.
+private func forge(_ rest: Int, _ number: UInt64, into body: inout ByteQueue) {
+  for _ in 0..<8 { body.append(bigEndian: number) }
+  SealAnswerHead(id: 1_000_100 + UInt32(number % 900), number: 0).append(to: &body)
+  for _ in 0..<((Limits.keyBytes + rest) / 4) { body.append(bigEndian: UInt32(truncatingIfNeeded: number)) }
 }

@@ -21,6 +21,8 @@ final class Board {
   let incomingFile: Medium
   /// The file `admission`, replaced whole.
   private var admissionFile: [UInt8]?
+  /// Likewise `known`.
+  private var knownFile: [UInt8]?
 
   // What a start makes and a crash takes.
   private(set) var node: Node?
@@ -174,7 +176,8 @@ final class Board {
       agent: InlineArray(repeating: 0x61))
     let node = Node(
       seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
-      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen), relayPlaces: seats.count)
+      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen), relayPlaces: seats.count,
+      known: readKnown())
     self.node = node
     owner.started(now: now)
     world.trace(.start, UInt64(index), UInt64(life))
@@ -211,6 +214,20 @@ final class Board {
     var queue = ByteQueue(capacity: Admission.maximumBytes)
     admission.encode(to: &queue)
     admissionFile = (0..<queue.count).map { queue.bytes[$0] }
+  }
+
+  private func readKnown() -> KnownNodes {
+    guard let knownFile else { return KnownNodes() }
+    do throws(ErrorCode) { return try KnownNodes(decoding: knownFile.span.bytes) } catch {
+      world.fail("what a node wrote down of others cannot be read")
+    }
+  }
+
+  private func writeKnown(_ known: KnownNodes) {
+    if cannotPersist { return }
+    var queue = ByteQueue(capacity: KnownNodes.maximumBytes)
+    known.encode(to: &queue)
+    knownFile = (0..<queue.count).map { queue.bytes[$0] }
   }
 
   /// The process ends without a word; with `power`, the board does. It starts again after a while.
@@ -350,7 +367,7 @@ final class Board {
         probeDue = now + dice.from(1, to: 3_000)
       case .sampleVitals: sample(node, now: now)
       case .persist: writeAdmission(node.admission)
-      case .keepKnown: break
+      case .keepKnown: writeKnown(node.known)
       case .closePeer(let place): closeSeat(place, node, now: now)
       case .stop: break
       }

@@ -14,6 +14,7 @@ struct Spooled {
   var name: Name
   var hops: UInt8
   var expiresMs: UInt64
+  var isSealed = false
   var text: [UInt8]
 }
 
@@ -32,6 +33,12 @@ final class Delivery {
   var continuesAt = Instant.never
   var startsOverAt = Instant.never
   var isPaused = false
+  /// It has told its card over this link.
+  var takesSealed = false
+  /// By number of the board: its offer has gone over this link.
+  var offered: [Bool]
+
+  init(boards: Int) { offered = [Bool](repeating: false, count: boards) }
 
   var deadline: Instant { min(continuesAt, startsOverAt) }
 
@@ -80,6 +87,8 @@ final class HubStore {
   private let plant: Plant
   private var streams: [Stream] = []
   private(set) var spool: [[Spooled]]
+  /// By sender and receiver; empty: none.
+  var offers: [[[UInt8]]]
   private var nextRow: UInt64 = 1
   /// The defect `windowApart`: the windows follow in a transaction of their own, at this time.
   private(set) var windowsDue = Instant.never
@@ -92,6 +101,7 @@ final class HubStore {
     self.ledger = ledger
     self.plant = plant
     spool = [[Spooled]](repeating: [], count: boards)
+    offers = [[[UInt8]]](repeating: [[UInt8]](repeating: [], count: boards), count: boards)
   }
 
   var count: Int { spool.reduce(0) { $0 + $1.count } }
@@ -112,7 +122,7 @@ final class HubStore {
     let verdict = stream.window.insert(
       source: message.name.stream, sequence: message.name.sequence, now: Instant(ms: 0))
     guard verdict == .new else { return }
-    ledger.takenOver(message.text.span.bytes, hub: hub)
+    ledger.takenOver(message, hub: hub)
     guard message.name.destination >= 0 else { return ledger.logged(message.text.span.bytes, hub: hub) }
     var kept = message
     kept.row = nextRow

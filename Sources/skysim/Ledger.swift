@@ -157,8 +157,8 @@ final class Ledger {
   }
 
   /// A hub committed it, to be handed on or for its log: once and never again.
-  func takenOver(_ text: RawSpan, hub: Int) {
-    guard let id = recognise(text) else { world.fail("a hub took over a message that nobody sent") }
+  func takenOver(_ message: Spooled, hub: Int) {
+    guard let id = letter(of: message) else { world.fail("a hub took over a message that nobody sent") }
     let bit = UInt8(1) << UInt8(hub)
     if letters[id].takenBy & bit != 0 { world.fail("a hub took over a message twice", id) }
     letters[id].takenBy |= bit
@@ -176,6 +176,11 @@ final class Ledger {
   /// A node heard what became of a message of its own.
   func told(_ id: Int, _ failure: ErrorCode?, now: Instant) {
     let letter = letters[id]
+    switch failure {
+    case .notOpened, .identityChanged, .plainRefused, .badSignature, .sealUnavailable, .noCard:
+      world.fail("a key, or what was sealed with it, is not what it should be", id)
+    default: break
+    }
     guard let failure else {
       if letter.destination >= 0, !letter.flags.contains(.arrived) {
         // What lies behind a full inbox is on the medium all the same.
@@ -206,8 +211,16 @@ final class Ledger {
   }
 
   /// A hub dropped it because its time was over.
-  func expired(_ text: RawSpan) {
-    if let id = recognise(text) { letters[id].flags.insert(.expired) }
+  func expired(_ message: Spooled) {
+    if let id = letter(of: message) { letters[id].flags.insert(.expired) }
+  }
+
+  /// By its text where a hub can read that, else by its name.
+  private func letter(of message: Spooled) -> Int? {
+    guard message.isSealed else { return recognise(message.text.span.bytes) }
+    if recognise(message.text.span.bytes) != nil { world.fail("a hub can read what is sealed") }
+    guard let board = Board.number(of: message.name.source) else { return nil }
+    return find(board: board, stream: message.name.stream, sequence: message.name.sequence)
   }
 
   /// A medium gives nothing that is asked of it: what lies on it counts as damaged when its turn comes.

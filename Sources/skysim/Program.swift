@@ -126,8 +126,8 @@ struct Program {
       "seed \(world.scenario.seed) nodes \(nodes) days \(days) hubs \(world.scenario.hubs) relays \(world.scenario.relays) "
         + "jobs_done \(counts.jobsDone) jobs_failed \(counts.jobsFailed) jobs_cancelled \(counts.jobsCancelled) "
         + "deepest \(counts.deepest) ways \(counts.ways) steps \(world.step) faults "
-        + "\(counts.faults) links \(counts.links) heartbeats \(counts.heartbeats) renewals \(counts.renewals) promised "
-        + "\(totals.promised) arrived \(totals.promised - totals.excused) spoilt \(totals.spoilt) expired "
+        + "\(counts.faults) links \(counts.links) heartbeats \(counts.heartbeats) renewals \(counts.renewals) offers "
+        + "\(counts.offers) promised \(totals.promised) arrived \(totals.promised - totals.excused) spoilt \(totals.spoilt) expired "
         + "\(totals.expired) refused \(totals.refused) out_of_reach \(totals.outOfReach) log \(totals.hubLog) sent "
         + "\(totals.sent) hash \(world.hashText)")
     say("seed \(world.scenario.seed) took \(ms) ms", to: 2)

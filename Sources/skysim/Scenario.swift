@@ -75,6 +75,8 @@ struct Scenario {
   var weights = InlineArray<22, UInt64>(repeating: 0)
   /// Between two jobs of one hub; 0: no jobs.
   var jobEveryMs: UInt64 = 0
+  /// Hubs know sealed messages.
+  var seals = false
   /// Every node prefers another hub.
   var mixesHubs = false
   /// The first so many boards relay, with so many places each.
@@ -105,5 +107,6 @@ struct Scenario {
       relayPlaces = 2 + dice.below(Limits.relayPeers - 1)
     }
     if dice.oneIn(2) { jobEveryMs = dice.spread(300_000, to: 7_200_000) }
+    seals = !dice.oneIn(3)
   }
 }

@@ -35,6 +35,10 @@ extension SimHub {
     case .admit: admit(frame, session, relay: board, now: now)
     case .attach: attach(frame, session, relay: board, now: now)
     case .detach: detach(session, now: now)
+    case .card: takeCard(session, board, now: now)
+    case .keyQuery: answerKeyQuery(session, board, now: now)
+    case .offer: takeOffer(session, board, now: now)
+    case .offerRequest: answerOfferRequest(session, board, now: now)
     case .jobProgress: takeProgress(session, board, now: now)
     case .jobResult: takeResult(session, board, now: now)
     default: close(session, .unexpectedRecord, now: now)
@@ -76,6 +80,12 @@ extension SimHub {
     guard let target = live(frame.destination) else {
       return receipt(for: frame, session, frame.destination == 0 ? nil : .unreachable, now: now)
     }
+    if let failure = sealRefusal(frame, now: now) { return receipt(for: frame, session, failure, now: now) }
+    if frame.isSealed, let source = Board.number(of: frame.source), let board = Board.number(of: frame.destination),
+      let delivery = deliveries[board]
+    {
+      bringOffer(from: source, to: board, target, delivery, now: now)
+    }
     copyBody(of: session)
     var onward = frame
     onward.hops += 1
@@ -101,7 +111,7 @@ extension SimHub {
     }
     guard length > Limits.streamBytes else { return close(session, .malformedFrame, now: now) }
     let destination = frame.destination == 0 ? -1 : Board.number(of: frame.destination) ?? -2
-    if let failure = refusal(destination, frame) {
+    if let failure = refusal(destination, frame, from: id, now: now) {
       let entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
       return sayStored([entry], to: id, session, now: now)
     }
@@ -110,7 +120,7 @@ extension SimHub {
     for i in Limits.streamBytes..<length { text.append(session.session.body[i]) }
     let name = Spooled.Name(destination: destination, source: id, stream: stream, sequence: frame.sequence)
     let expires = frame.timeToLiveS == 0 ? 0 : world.wallMs(now) + UInt64(frame.timeToLiveS) * 1_000
-    let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, text: text)
+    let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, isSealed: frame.isSealed, text: text)
     arrivals.append(Arrival(message: message, session: session, generation: session.generation))
     if world.scenario.plant == .wordBeforeCommit {
       sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: nil)], to: id, session, now: now)
@@ -120,8 +130,10 @@ extension SimHub {
     spoolDue = min(spoolDue, now + Self.gatherMs + dice.below(20))
   }
 
-  private func refusal(_ destination: Int, _ frame: FrameHeader) -> ErrorCode? {
+  private func refusal(_ destination: Int, _ frame: FrameHeader, from id: UInt32, now: Instant) -> ErrorCode? {
     if destination < -1 || destination >= live.count { return .unreachable }
+    if frame.isSealed, destination < 0 { world.fail("a message to the hub is sealed") }
+    if frame.isSealed, !hasOffer(from: id, to: destination, now: now) { return .busy }
     if frame.sequence >> 63 != 0 { return .badArgument }
     if destination >= 0, store.spool[destination].count >= Self.spoolRows { return .full }
     return arrivals.count < 512 ? nil : .busy
@@ -209,7 +221,13 @@ extension SimHub {
     guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board]?.session else { return }
     var left = Limits.storedEntries - delivery.inFlight.count
     var handed: [Spooled.Name] = []
-    for message in store.spool[board] where message.row > delivery.cursor {
+    // Who has not told a card gets nothing of those who have sealed something for it.
+    var blocked: [UInt32] = []
+    if !delivery.takesSealed {
+      for message in store.spool[board] where message.isSealed { blocked.append(message.name.source) }
+    }
+    for message in store.spool[board]
+    where message.row > delivery.cursor && !blocked.contains(message.name.source) {
       guard left > 0 else { break }
       left -= 1
       guard hand(message, session, delivery, now: now) else { break }
@@ -225,14 +243,22 @@ extension SimHub {
   private func hand(_ message: Spooled, _ session: HubSession, _ delivery: Delivery, now: Instant) -> Bool {
     let wall = world.wallMs(now)
     if message.expiresMs != 0, message.expiresMs <= wall {
-      world.ledger.expired(message.text.span.bytes)
+      world.ledger.expired(message)
       forget(message.name, now: now)
       return true
     }
+    // After the cursor went back.
+    if delivery.inFlight.contains(message.name) { return true }
     guard delivery.admits(message.name) else { return false }
+    if message.isSealed, let source = Board.number(of: message.name.source),
+      !bringOffer(from: source, to: message.name.destination, session, delivery, now: now)
+    {
+      delivery.continuesAt = now + 50
+      return false
+    }
     let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
     let frame = FrameHeader(
-      kind: .message, flags: FrameHeader.durable, hops: message.hops + 1, source: message.name.source,
+      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1, source: message.name.source,
       destination: Board.nodeId(message.name.destination), sequence: message.name.sequence, timeToLiveS: left)
     scratch.consume(scratch.count)
     scratch.append(bigEndian: message.name.stream)

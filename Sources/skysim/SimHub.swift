@@ -270,7 +270,8 @@ final class SimHub {
     scratch.consume(scratch.count)
     let configure = Configure(
       wallTimeMs: world.wallMs(now), heartbeatIntervalMs: UInt32(world.scenario.heartbeatMs),
-      rekeyAfterMs: UInt32(world.scenario.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: world.hubList)
+      rekeyAfterMs: UInt32(world.scenario.rekeyMs), dictionaryGeneration: 0, allowedDuties: .all, hubs: world.hubList,
+      takesSeals: world.scenario.seals)
     guard configure.append(to: &scratch) else { return close(session, .internalError, now: now) }
     putScratch(FrameHeader(kind: .configure, destination: Board.nodeId(session.board)), session, now: now)
     deliver(to: session.board, now: now)
@@ -287,7 +288,7 @@ final class SimHub {
       if old.session !== place.session || old.relay != place.relay { drop(board, at: old, .linkClosed, now: now) }
     }
     live[board] = place
-    deliveries[board] = Delivery()
+    deliveries[board] = Delivery(boards: live.count)
     duties[board] = nil
     return nil
   }

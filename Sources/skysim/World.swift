@@ -43,6 +43,8 @@ final class World {
   struct Counts {
     var links: UInt64 = 0
     var renewals: UInt64 = 0
+    /// Keys of pairs that were offered.
+    var offers: UInt64 = 0
     var heartbeats: UInt64 = 0
     var refusals: UInt64 = 0
     var faults: UInt64 = 0
@@ -67,6 +69,8 @@ final class World {
   private var sky: Weather?
   /// Who has shown a ticket; hubs share it.
   var isAdmitted: [Bool]
+  /// What boards told of their keys; empty: nothing yet.
+  var cards: [[UInt8]]
   private(set) var hubList = HubList()
   var counts = Counts()
   /// By number of the job; nil: it has not ended.
@@ -92,6 +96,7 @@ final class World {
     self.scenario = scenario
     dice = Dice(seed: scenario.seed)
     isAdmitted = [Bool](repeating: false, count: scenario.nodes)
+    cards = [[UInt8]](repeating: [], count: scenario.nodes)
     weatherPart = scenario.nodes + scenario.hubs
     firstLinkPart = weatherPart + 1
     dues = [UInt64](repeating: .max, count: firstLinkPart)

@@ -30,7 +30,7 @@ final class NodeScene {
 
   init(
     seed: UInt64 = 1, hubs count: Int = 1, admission: Admission = Admission(), disk: SceneDisk? = nil,
-    _ change: (inout NodeSettings) -> Void = { _ in }
+    known: KnownNodes = KnownNodes(), _ change: (inout NodeSettings) -> Void = { _ in }
   ) {
     hubs = (0..<count).map { SceneHub($0) }
     var settings = NodeSettings()
@@ -38,7 +38,7 @@ final class NodeScene {
     change(&settings)
     node = Node(
       seed: Self.secret(900), entropy: Self.secret(seed &+ 1_000), me: Self.me, settings: settings,
-      admission: admission, stores: disk?.stores, keepsKnowledge: true)
+      admission: admission, stores: disk?.stores, keepsKnowledge: true, known: known)
     self.disk = disk
   }
 

@@ -220,4 +220,5 @@ def main(path):
     print(f"{len(out)} values derived from {len(INPUTS)} inputs, all equal")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -153,7 +153,7 @@ public final class RelayWorld {
   private var configuration: (inout ByteQueue) -> Bool {
     let value = Configure(
       wallTimeMs: 1_700_000_000_000, heartbeatIntervalMs: 30_000, rekeyAfterMs: 120_000, dictionaryGeneration: 0,
-      allowedDuties: .all, hubs: HubList())
+      allowedDuties: .all, hubs: HubList(), takesSeals: true)
     return { value.append(to: &$0) }
   }
 

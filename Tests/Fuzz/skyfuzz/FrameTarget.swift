@@ -150,6 +150,18 @@ extension FuzzTarget {
       value.append(to: &queue)
       queue.append(Question.text(of: body))
       precondition(queue.bytes.elementsEqual(body))
+    case .card: _ = try Card(decoding: body)
+    case .keyAnswer: _ = try SealAnswer(decoding: body, rest: Card.byteCount)
+    case .offer: _ = try SealAnswer(decoding: body, rest: SealOffer.byteCount)
+    case .keyQuery, .offerRequest:
+      let value = try SealQuery(decoding: body)
+      value.append(to: &queue)
+      precondition(queue.bytes.elementsEqual(body))
+    case .offered:
+      let value = try Offered(decoding: body)
+      value.append(to: &queue)
+      let again = try Offered(decoding: queue.bytes)
+      precondition(again == value)
     case .vote:
       let value = try Vote(decoding: body)
       value.append(to: &queue)
@@ -228,6 +240,12 @@ extension FuzzTarget {
     case .answer:
       Answer.Head(id: 7, failure: .noAnswer).append(
         signature: InlineArray(repeating: 1), brand: "", sources: 0, to: &queue)
+    case .card: for _ in 0..<Card.byteCount { queue.append(bigEndian: UInt8(5)) }
+    case .keyAnswer, .offer:
+      for _ in 0..<Limits.signatureBytes { queue.append(bigEndian: UInt8(5)) }
+      SealAnswerHead(id: 1_000_007, number: 7, failure: .noCard).append(to: &queue)
+    case .keyQuery, .offerRequest: SealQuery(id: 1_000_007, number: 7).append(to: &queue)
+    case .offered: Offered(id: 1_000_007, failure: .notFound).append(to: &queue)
     case .vote: Vote(id: 7, isGood: true).append(to: &queue)
     case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
     }

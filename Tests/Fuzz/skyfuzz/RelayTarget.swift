@@ -66,7 +66,7 @@ extension FuzzTarget {
 
   private static func send(fromHub: Bool, _ script: inout Script, _ world: RelayWorld) {
     let kind = FrameKind(rawValue: script.byte() ?? 4) ?? .message
-    let flags = (script.byte() ?? 0) & 1
+    let flags = (script.byte() ?? 0) & (kind == .message ? 3 : 1)
     let (source, destination) = (id(script.byte() ?? 0), id(script.byte() ?? 0))
     let header = FrameHeader(
       kind: kind, flags: flags, hops: script.byte() ?? 0, source: source, destination: destination,
