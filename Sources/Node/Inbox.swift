@@ -47,6 +47,8 @@ public final class Inbox {
     _ text: RawSpan, source: UInt32, sequence: UInt64, wallTimeMs: UInt64, stream: UInt64 = 0, record: UInt64 = 0
   ) throws(ErrorCode) -> UInt64 {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
+    // A durable message has waited in its ring, in its turn; an ordinary one comes when its source likes.
+    if record == 0, countOf(source) >= Limits.inboxPerSource { throw .full }
     guard let slot = freeSlots.popFirst() else { throw .full }
     let room = UnsafeMutableRawBufferPointer(rebasing: texts[(slot * Limits.messageBytes)...])
     text.withUnsafeBytes { room.copyMemory(from: $0) }
@@ -56,6 +58,12 @@ public final class Inbox {
         number: lastNumber, source: source, sequence: sequence, wallTimeMs: wallTimeMs, stream: stream,
         record: record, slot: slot, byteCount: text.byteCount))
     return lastNumber
+  }
+
+  private func countOf(_ source: UInt32) -> Int {
+    var count = 0
+    for i in 0..<entries.count where entries[i].source == source && entries[i].record == 0 { count += 1 }
+    return count
   }
 
   /// The text of an entry.
