@@ -92,6 +92,8 @@ var targets: [Target] = [
   .target(name: "Bounded", swiftSettings: board),
   .target(name: "Durable", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "Lexicon", dependencies: ["Bounded"], swiftSettings: fastBoard),
+  .target(name: "CWords", exclude: ["words.lex", "words.txt"], cSettings: cSettings),
+  .target(name: "Packing", dependencies: ["CWords", "Bounded", "Lexicon"], swiftSettings: board),
   .target(name: "Wire", dependencies: ["Bounded"], swiftSettings: board),
   .target(name: "LexiconText", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
   .target(name: "Knowledge", dependencies: ["Bounded", "Lexicon", "Wire"], swiftSettings: board),
@@ -190,6 +192,9 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "LexiconTests", dependencies: ["Bounded", "Lexicon", "LexiconBuilder"], swiftSettings: common),
     .testTarget(
+      name: "PackingTests", dependencies: ["CWords", "Bounded", "Packing", "Lexicon", "LexiconBuilder"],
+      swiftSettings: common),
+    .testTarget(
       name: "BoundedTests", dependencies: ["Bounded"], swiftSettings: common),
     // libsystemd, which the programs themselves do without: what they send must equal what it sends.
     .target(
@@ -236,7 +241,7 @@ if let fuzzer {
       dependencies: [
         "CFuzzer", "CKernels", "Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Node", "Lexicon",
         "LexiconBuilder",
-        "Inference", "Knowledge", "TestSupport", "Update",
+        "Inference", "Knowledge", "Packing", "TestSupport", "Update",
       ],
       path: "Tests/Fuzz/skyfuzz",
       swiftSettings: common,

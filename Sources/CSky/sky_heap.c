@@ -16,6 +16,8 @@
 #define SKY_HEAP_BYTES (1504 * 1024)
 #endif
 
+// How far below a frame the calls that have returned may have left something: more than the stack ever takes.
+#define SKY_STACK_BYTES (512 * 1024)
 #define UNIT 16u  // alignment and granularity of every block
 
 typedef struct block {
@@ -175,8 +177,41 @@ void sky_code_release(void) {
   uintptr_t end = (uintptr_t)etext & ~(page - 1);
   if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
 }
+
+// Whole pages from start to end go back to the kernel, and are zeros when they are touched again.
+static void drop(uintptr_t start, uintptr_t end, uintptr_t page) {
+  start = (start + page - 1) & ~(page - 1);
+  end &= ~(page - 1);
+  if (end > start) madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+static bool is_zero(uintptr_t page, size_t bytes) {
+  const uint64_t *words = (const uint64_t *)page;
+  for (size_t i = 0; i < bytes / sizeof *words; i++) {
+    if (words[i] != 0) return false;
+  }
+  return true;
+}
+
+void sky_memory_release(void) {
+  enum { SMALLEST_PAGE = 4096 };
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  // The stack grows down: what lies below this frame was left by calls that have returned.
+  unsigned char present[SKY_HEAP_BYTES / SMALLEST_PAGE + 1];
+  uintptr_t frame = (uintptr_t)present;
+  drop(frame - SKY_STACK_BYTES, frame - page, page);
+  for (block *b = free_list; b; b = b->next) drop((uintptr_t)(b + 1), (uintptr_t)b + b->size, page);
+  // Of what is in use, a page of zeros can go: it reads as before. Most are buffers that were wiped.
+  uintptr_t start = ((uintptr_t)arena + page - 1) & ~(page - 1);
+  uintptr_t end = ((uintptr_t)arena + SKY_HEAP_BYTES) & ~(page - 1);
+  if (mincore((void *)start, end - start, present) != 0) return;
+  for (uintptr_t at = start; at < end; at += page) {
+    if ((present[(at - start) / page] & 1) && is_zero(at, page)) drop(at, at + page, page);
+  }
+}
 #else
 sky_heap_counts sky_heap_read(void) { return (sky_heap_counts){0}; }
 void sky_code_release(void) {}
+void sky_memory_release(void) {}
 void sky_heap_forbid(void) {}
 #endif

@@ -129,7 +129,8 @@ public final class DurableRing {
   var readAt: UInt64 = 0
   var readCount = 0
   var wanted: Wanted?
-  var isReading = false
+  /// A read is under way: its bytes come into this ring's memory.
+  public internal(set) var isReading = false
   var bodyPointer: UnsafeRawPointer?
   var bodyCount = 0
 

@@ -50,6 +50,8 @@ public final class Inbox {
     isSealed: Bool = false
   ) throws(ErrorCode) -> UInt64 {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
+    // A durable message has waited in its ring, in its turn; an ordinary one comes when its source likes.
+    if record == 0, countOf(source) >= Limits.inboxPerSource { throw .full }
     guard let slot = freeSlots.popFirst() else { throw .full }
     let room = UnsafeMutableRawBufferPointer(rebasing: texts[(slot * Limits.messageBytes)...])
     text.withUnsafeBytes { room.copyMemory(from: $0) }
@@ -59,6 +61,12 @@ public final class Inbox {
         number: lastNumber, source: source, sequence: sequence, wallTimeMs: wallTimeMs, stream: stream,
         isSealed: isSealed, record: record, slot: slot, byteCount: text.byteCount))
     return lastNumber
+  }
+
+  private func countOf(_ source: UInt32) -> Int {
+    var count = 0
+    for i in 0..<entries.count where entries[i].source == source && entries[i].record == 0 { count += 1 }
+    return count
   }
 
   /// The text of an entry.

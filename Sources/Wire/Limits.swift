@@ -89,6 +89,8 @@ public enum Limits {
   public static let failbackRefusedMs: UInt64 = 86_400_000
   public static let drainMs: UInt64 = 5_000
   public static let inboxSlots = 32
+  /// Of these, ordinary messages of one source may hold so many: whoever writes a lot leaves room for the others.
+  public static let inboxPerSource = 24
   public static let outboxSlots = 16
   public static let messageBytes = 3_072
   /// The ring file of durable messages that wait for the hub, and that of those that came for this node.

@@ -48,6 +48,8 @@ final class Daemon: ControlHandler {
   private let stall: Stall?
   /// A link has come up, and the code that took is still mapped.
   private var codeIsWarm = false
+  /// Keys were agreed on, and what that took of the memory is still there.
+  private var memoryIsWarm = false
   /// What came of a reload, until the control clients have been told.
   private var untoldReload: StaticString?
 
@@ -289,10 +291,12 @@ final class Daemon: ControlHandler {
     while let notice = node.nextNotice() {
       telling.tell(notice, node, control)
       switch notice {
-      case .state(.online): codeIsWarm = true
-      case .heartbeatAcked where codeIsWarm:
-        codeIsWarm = false
-        sky_code_release()
+      case .state(.online): (codeIsWarm, memoryIsWarm) = (true, true)
+      case .rekeyed: memoryIsWarm = true
+      case .heartbeatAcked where memoryIsWarm && !rings.isReading:
+        if codeIsWarm { sky_code_release() }
+        sky_memory_release()
+        (codeIsWarm, memoryIsWarm) = (false, false)
       default: break
       }
     }

@@ -44,6 +44,9 @@ final class RingFiles {
     min(outgoing.ring.deadline(now: now), incoming.ring.deadline(now: now))
   }
 
+  /// A thread may be writing into memory.
+  var isReading: Bool { outgoing.ring.isReading || incoming.ring.isReading }
+
   /// Before a stop: what was taken in, and what was consumed, onto the medium. Waits, but not for ever.
   func settle() {
     let end = Clock.now + Limits.settleMs

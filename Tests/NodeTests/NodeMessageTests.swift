@@ -204,7 +204,7 @@ import Wire
     let scene = NodeScene()
     scene.goOnline()
     for i in 1...33 as ClosedRange<UInt64> {
-      scene.hub.sendMessage("\(i)", sequence: i, now: scene.now)
+      scene.hub.sendMessage("\(i)", from: 1_000_007 + UInt32(i % 2), sequence: i, now: scene.now)
       scene.settle()
     }
     #expect(scene.inboxTexts() == (1...32).map { "\($0)" })
@@ -216,6 +216,24 @@ import Wire
     scene.settle()
     #expect(scene.hub.receipts.last == Receipt(sequence: 34, failure: nil))
     #expect(scene.node.inbox[scene.node.inbox.count - 1].number == 33)
+  }
+
+  @Test func oneSourceLeavesRoomInTheInboxForOthers() {
+    let scene = NodeScene()
+    scene.goOnline()
+    for i in 1...40 as ClosedRange<UInt64> {
+      scene.hub.sendMessage("\(i)", from: 1_000_007, sequence: i, now: scene.now)
+      scene.settle()
+    }
+    #expect(scene.inboxTexts() == (1...Limits.inboxPerSource).map { "\($0)" })
+    #expect(scene.node.counters.refusedFull == 40 - UInt64(Limits.inboxPerSource))
+    scene.hub.sendMessage("from another", from: 1_000_008, sequence: 1, now: scene.now)
+    scene.settle()
+    #expect(scene.hub.receipts.last == Receipt(sequence: 1, failure: nil))
+    #expect(scene.node.acknowledge(upTo: 1) == 1)
+    scene.hub.sendMessage("41", from: 1_000_007, sequence: 41, now: scene.now)
+    scene.settle()
+    #expect(scene.hub.receipts.last == Receipt(sequence: 41, failure: nil))
   }
 
   @Test func aMessageThatIsTooLongIsRefused() {

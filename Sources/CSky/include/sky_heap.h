@@ -24,5 +24,9 @@ void sky_heap_forbid(void);
 /// the page cache, or the card, where they are needed again. For the moment after a link has come up, when
 /// most of what was mapped served the start and the handshake. Nothing in the regular flavour.
 void sky_code_release(void);
+/// Gives back to the kernel what the main thread's stack and the arena hold and nobody can see any more: pages below
+/// this frame, of free blocks, and those of blocks in use that are all zero. For the loop, between two events, while no
+/// other thread writes into the arena. Nothing in the regular flavour.
+void sky_memory_release(void);
 
 #endif
