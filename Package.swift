@@ -102,7 +102,8 @@ var targets: [Target] = [
   .target(name: "Inference", dependencies: ["CKernels", "Bounded"], swiftSettings: fastBoard),
   .target(name: "Compute", dependencies: ["Bounded", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(
-    name: "Node", dependencies: ["Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Update"], swiftSettings: board),
+    name: "Node", dependencies: ["Bounded", "Compute", "Durable", "Packing", "Wire", "SkyCrypto", "Update"],
+    swiftSettings: board),
   .target(name: "Update", dependencies: ["Bounded", "Durable", "Wire", "SkyCrypto"], swiftSettings: board),
   .target(name: "Platform", dependencies: ["CSky", "Bounded", "Durable", "Wire"], swiftSettings: board),
   .target(
@@ -139,7 +140,8 @@ var targets: [Target] = [
     swiftSettings: board, linkerSettings: boardLinks),
   .target(name: "CSim", dependencies: ["CSky"], cSettings: cSettings),
   .executableTarget(
-    name: "skysim", dependencies: ["CSim", "CSky", "Bounded", "Compute", "Durable", "Wire", "SkyCrypto", "Node"],
+    name: "skysim",
+    dependencies: ["CSim", "CSky", "Bounded", "Compute", "Durable", "Packing", "Wire", "SkyCrypto", "Node"],
     swiftSettings: board, linkerSettings: boardLinks + simulated),
 ]
 var dependencies: [Package.Dependency] = []
@@ -154,8 +156,8 @@ if !embedded && fuzzer == nil {
     .target(
       name: "Hub",
       dependencies: [
-        "CSky", "Bounded", "Compute", "Durable", "Wire", "Knowledge", "Lexicon", "LexiconText", "SkyCrypto", "Update",
-        "Node", "Platform",
+        "CSky", "Bounded", "Compute", "Durable", "Packing", "Wire", "Knowledge", "Lexicon", "LexiconText", "SkyCrypto",
+        "Update", "Node", "Platform",
         .product(name: "GRDB", package: "GRDB.swift"),
       ],
       swiftSettings: common),

@@ -68,12 +68,13 @@ extension HubCore {
       return close(link, .malformedFrame, now: now)
     }
     let wall = wallClockMs()
+    let text = Data(
+      textOf: link.session.body.extracting(Limits.streamBytes..<length), isPacked: frame.isPacked)
     let message = SpooledMessage(
       destination: frame.destination, source: id, stream: stream, sequence: frame.sequence, hops: frame.hops,
       expiresMs: frame.timeToLiveS == 0 ? 0 : wall + UInt64(frame.timeToLiveS) * 1_000,
-      isSealed: frame.isSealed,
-      text: Data(copying: link.session.body.extracting(Limits.streamBytes..<length)))
-    if let failure = refusal(of: message, now: now) {
+      isSealed: frame.isSealed, text: text ?? Data())
+    if let failure = text == nil ? .malformedFrame : refusal(of: message, now: now) {
       let entry = StoredEntry(stream: stream, sequence: frame.sequence, failure: failure)
       return sayStored([entry], to: id, over: link, now: now)
     }

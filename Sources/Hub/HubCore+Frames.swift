@@ -77,7 +77,7 @@ extension HubCore {
       status.messagesUnreachable += 1
       receipt(for: frame, to: link, failure: code, now: now)
     case .keep:
-      receipt(for: frame, to: link, failure: keep(link.session.body, from: id, now: now), now: now)
+      receipt(for: frame, to: link, failure: keep(frame, link.session.body, from: id, now: now), now: now)
     case .deliver(let target):
       if frame.isSealed, let there = self.link(target), let delivery = deliveries[frame.destination] {
         bringOffer(from: id, to: frame.destination, there, delivery, now: now)
@@ -164,10 +164,11 @@ extension HubCore {
   }
 
   /// Nil when there was room in the inbox.
-  private func keep(_ body: RawSpan, from id: UInt32, now: Instant) -> ErrorCode? {
+  private func keep(_ frame: FrameHeader, _ body: RawSpan, from id: UInt32, now: Instant) -> ErrorCode? {
     guard body.byteCount <= Limits.messageBytes else { return .tooLong }
     guard kept.count < Self.inboxPending else { return .full }
-    kept.append((wallSeconds, id, Data(copying: body)))
+    guard let text = Data(textOf: body, isPacked: frame.isPacked) else { return .malformedFrame }
+    kept.append((wallSeconds, id, text))
     status.messagesKept += 1
     if keptDue == .never { keptDue = now + Self.inboxFlushMs }
     wake(at: keptDue)

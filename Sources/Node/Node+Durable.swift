@@ -137,10 +137,13 @@ extension Node {
         kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
         sequence: offer.sequence, timeToLiveS: left)
       switch sealVerdict(for: message.peer, now: now) {
-      case .plain: Self.copyBody(of: stores.outgoing, stream: offer.stream, to: &scratch)
+      case .plain:
+        let isPacked = message.peer == 0 && hubTakesSeals
+        frame.flags |= Self.copyBody(
+          of: stores.outgoing, stream: offer.stream, isPacked ? packRoom : nil, to: &scratch)
       case .sealed(let pair):
         frame.flags |= FrameHeader.sealed
-        Self.sealBody(of: stores.outgoing, frame, stream: offer.stream, pair, to: &scratch)
+        Self.sealBody(of: stores.outgoing, frame, stream: offer.stream, pair, packRoom, to: &scratch)
         counters.sealedSent += 1
       case .wait:
         // The others wait as well, for a few seconds at most: order is what windows rest on.
@@ -160,21 +163,28 @@ extension Node {
 
   private static func message(at ring: DurableRing) -> StoredMessage? { StoredMessage(outgoing: ring.body) }
 
-  /// Leaves the stream's name and the text of the outgoing record at hand in `scratch`.
-  private static func copyBody(of ring: DurableRing, stream: UInt64, to scratch: inout ByteQueue) {
+  /// Leaves the stream's name and the text of the outgoing record at hand in `scratch`, packed in a room if it is given one
+  /// and that is shorter. What to add to the flags.
+  private static func copyBody(
+    of ring: DurableRing, stream: UInt64, _ packRoom: PackRoom?, to scratch: inout ByteQueue
+  ) -> UInt8 {
     scratch.clear()
     scratch.append(bigEndian: stream)
-    scratch.append(ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount))
+    let text = ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount)
+    if let packRoom, packRoom.pack(text, appendTo: &scratch) { return FrameHeader.packed }
+    scratch.append(text)
+    return 0
   }
 
   /// The same with the text sealed; whenever that is done it gives the same bytes.
   private static func sealBody(
-    of ring: DurableRing, _ frame: FrameHeader, stream: UInt64, _ pair: SealPair, to scratch: inout ByteQueue
+    of ring: DurableRing, _ frame: FrameHeader, stream: UInt64, _ pair: SealPair, _ packRoom: PackRoom,
+    to scratch: inout ByteQueue
   ) {
     scratch.clear()
     scratch.append(bigEndian: stream)
     let text = ring.body.extracting(StoredMessage.outgoingBytes..<ring.body.byteCount)
-    _ = pair.key.seal(text, context(of: frame, stream: stream), appendTo: &scratch)
+    _ = seal(text, context(of: frame, stream: stream), RawSpan(), pair, packRoom, into: &scratch)
   }
 
   /// The hub's word on what this node sent.

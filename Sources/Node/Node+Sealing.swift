@@ -82,14 +82,24 @@ extension Node {
   private func sealWaiting(_ head: SealDesk.Waiting, _ frame: FrameHeader, _ pair: SealPair) {
     var sealed = frame
     sealed.flags = FrameHeader.sealed
-    Self.seal(seals.waiting, head.text, Self.context(of: sealed), random.bytes32(), pair, into: &scratch)
+    let salt = random.bytes32()
+    _ = Self.seal(seals.waiting, head.text, Self.context(of: sealed), salt.raw, pair, packRoom, into: &scratch)
   }
 
+  /// The text is a part of a queue.
   private static func seal(
-    _ queue: borrowing ByteQueue, _ range: Range<Int>, _ context: SealContext, _ salt: Bytes32, _ pair: SealPair,
+    _ queue: borrowing ByteQueue, _ range: Range<Int>, _ context: SealContext, _ salt: RawSpan, _ pair: SealPair,
+    _ packRoom: PackRoom, into other: inout ByteQueue
+  ) -> Bool { seal(queue.bytes.extracting(range), context, salt, pair, packRoom, into: &other) }
+
+  /// Appends the sealed text.
+  static func seal(
+    _ text: RawSpan, _ context: SealContext, _ salt: RawSpan, _ pair: SealPair, _ packRoom: PackRoom,
     into other: inout ByteQueue
-  ) {
-    _ = pair.key.seal(queue.bytes.extracting(range), context, salt: salt.raw, appendTo: &other)
+  ) -> Bool {
+    let isSealed = pair.key.seal(packRoom.sealable(text), context, salt: salt, appendTo: &other)
+    packRoom.clear()
+    return isSealed
   }
 
   /// The body is in `scratch`.
@@ -109,7 +119,7 @@ extension Node {
   func sealIntoScratch(_ text: RawSpan, _ frame: FrameHeader, _ pair: SealPair) -> Bool {
     scratch.clear()
     let salt = random.bytes32()
-    return pair.key.seal(text, Self.context(of: frame), salt: salt.raw, appendTo: &scratch)
+    return Self.seal(text, Self.context(of: frame), salt.raw, pair, packRoom, into: &scratch)
   }
 
   static func context(of frame: FrameHeader, stream: UInt64 = 0) -> SealContext {
@@ -348,9 +358,11 @@ extension Node {
     guard let pair = seals.pair(frame.source, isOutgoing: false) else { return awaitOffer(from: frame.source, now: now) }
     switch pair.state {
     case .ready where pair.key.id == keyId:
-      guard pair.key.open(body, Self.context(of: frame, stream: stream), appendTo: &scratch) else {
-        return noteNotOpened()
-      }
+      let start = scratch.count
+      guard pair.key.open(body, Self.context(of: frame, stream: stream), appendTo: &scratch),
+        packRoom.restore(&scratch, from: start)
+      else { return noteNotOpened() }
+      packRoom.clear()
       return nil
     // One that was made lately is the right one: this message is not.
     case .ready where now < pair.deadline: return noteNotOpened()

@@ -153,7 +153,7 @@ extension Node {
     var frame = frame
     let verdict = sealVerdict(for: frame.destination, now: now)
     switch verdict {
-    case .plain: break
+    case .plain: if frame.destination == 0, hubTakesSeals, packIntoScratch(text) { frame.flags = FrameHeader.packed }
     case .sealed(let pair):
       frame.flags = FrameHeader.sealed
       guard sealIntoScratch(text, frame, pair) else { throw .tooLong }
@@ -163,12 +163,18 @@ extension Node {
     case .later(let code), .refused(let code): throw code
     }
     do throws(ErrorCode) {
-      if frame.isSealed { try sendScratch(frame, now: now) } else { try session.send(frame, body: text, now: now) }
+      if frame.flags != 0 { try sendScratch(frame, now: now) } else { try session.send(frame, body: text, now: now) }
       if frame.isSealed { counters.sealedSent += 1 }
     } catch {
       linkFailed(error, now: now)  // there was room: a key past its age
       throw .offline
     }
+  }
+
+  /// False when the text does not get shorter.
+  private func packIntoScratch(_ text: RawSpan) -> Bool {
+    scratch.clear()
+    return packRoom.pack(text, appendTo: &scratch)
   }
 
   /// Messages whose receipts did not come in time count as lost.

@@ -225,6 +225,7 @@ public final class Node {
   public let me: NodeSelf
   public let known: KnownNodes
   let seals: SealDesk
+  let packRoom = PackRoom()
 
   // MARK: Inside
 

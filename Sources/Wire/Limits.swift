@@ -315,7 +315,7 @@ public enum Limits {
   // MARK: Sealed messages (docs/protocol.md)
 
   /// What sealing adds to a text: key id, nonce, tag.
-  public static let sealBytes = 4 + 24 + 16
+  public static let sealBytes = 4 + 24 + 1 + 16
   /// Pairs whose keys are in memory, of both directions; others are asked for again.
   public static let sealPairs = 32
   /// Ids of which a node remembers the identity; the one longest without a new key goes first.

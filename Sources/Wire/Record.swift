@@ -131,9 +131,11 @@ public enum FrameKind: UInt8, Sendable {
 
 /// The 24 bytes before every body.
 public struct FrameHeader: Equatable, Sendable {
-  /// Bit 0: durable. Bit 1: a message whose text is sealed from end to end. The others are zero.
+  /// Bit 0: durable. Bit 1: a message whose text is sealed from end to end. Bit 2: one to the hub whose text is packed. The
+  /// others are zero.
   public static let durable: UInt8 = 1
   public static let sealed: UInt8 = 2
+  public static let packed: UInt8 = 4
 
   public var kind: FrameKind
   public var flags: UInt8
@@ -168,7 +170,7 @@ public struct FrameHeader: Equatable, Sendable {
       guard let kind = FrameKind(rawValue: try reader.integer()) else { throw .invalid }
       self.kind = kind
       flags = try reader.integer()
-      guard flags & ~(Self.durable | Self.sealed) == 0, flags & Self.sealed == 0 || kind == .message
+      guard flags & ~(Self.durable | Self.sealed | Self.packed) == 0, flags <= Self.durable || kind == .message
       else { throw .invalid }
       hops = try reader.integer()
       priority = try reader.integer()
@@ -176,11 +178,13 @@ public struct FrameHeader: Equatable, Sendable {
       destination = try reader.integer()
       sequence = try reader.integer()
       timeToLiveS = try reader.integer()
+      guard !isPacked || destination == 0 && !isSealed else { throw .invalid }
     } catch { throw .malformedFrame }
   }
 
   public var isDurable: Bool { flags & Self.durable != 0 }
   public var isSealed: Bool { flags & Self.sealed != 0 }
+  public var isPacked: Bool { flags & Self.packed != 0 }
 
   /// False when it does not fit.
   public func append(to queue: inout ByteQueue) -> Bool {

@@ -1,6 +1,7 @@
 import Bounded
 import Durable
 import Node
+import Packing
 import Wire
 
 /// What flows over the links of a simulated hub, by the rules of docs/protocol.md.
@@ -118,6 +119,7 @@ extension SimHub {
     var text: [UInt8] = []
     text.reserveCapacity(length)
     for i in Limits.streamBytes..<length { text.append(session.session.body[i]) }
+    if frame.isPacked { text = unpacked(text) }
     let name = Spooled.Name(destination: destination, source: id, stream: stream, sequence: frame.sequence)
     let expires = frame.timeToLiveS == 0 ? 0 : world.wallMs(now) + UInt64(frame.timeToLiveS) * 1_000
     let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, isSealed: frame.isSealed, text: text)
@@ -128,6 +130,14 @@ extension SimHub {
     }
     // A commit of an honest hub takes its time as well.
     spoolDue = min(spoolDue, now + Self.gatherMs + dice.below(20))
+  }
+
+  private func unpacked(_ packed: [UInt8]) -> [UInt8] {
+    var text = [UInt8](repeating: 0, count: Limits.messageBytes + Packing.spareBytes)
+    let count = text.withUnsafeMutableBytes { Packing.unpack(packed.span.bytes, into: $0) }
+    guard let count else { world.fail("a text does not unpack") }
+    text.removeLast(text.count - count)
+    return text
   }
 
   private func refusal(_ destination: Int, _ frame: FrameHeader, from id: UInt32, now: Instant) -> ErrorCode? {
