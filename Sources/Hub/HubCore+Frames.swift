@@ -81,6 +81,7 @@ extension HubCore {
     case .deliver(let target):
       if frame.isSealed, let there = self.link(target), let delivery = deliveries[frame.destination] {
         bringOffer(from: id, to: frame.destination, there, delivery, now: now)
+        status.messagesSealed += 1
       }
       // A copy, because a node may write to itself: its session cannot be read and written at once.
       fillScratch(link.session.body)

@@ -198,7 +198,6 @@ extension HubCore {
     if let delivery = deliveries[frame.destination], !delivery.takesSealed {
       return isWithoutSeals(frame.destination, now: now) ? .noCard : .keyAwaited
     }
-    status.messagesSealed += 1
     return nil
   }
 

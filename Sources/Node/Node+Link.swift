@@ -141,7 +141,7 @@ extension Node {
       timers.set(.silence, now + silenceMs)
       timers.set(.rekey, session.rekeyStartsAt + rekeyAfterMs)
       if timers[.heartbeat] != .never { timers.set(.heartbeat, min(timers[.heartbeat], nextBeat(now: now))) }
-      if isWayNew { wayIsNew(now: now) } else if !tookSeals { sealsAnew(now: now) }
+      if isWayNew { wayIsNew(now: now) } else if !tookSeals { learntOfSeals(now: now) }
     }
   }
 

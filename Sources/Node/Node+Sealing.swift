@@ -147,6 +147,20 @@ extension Node {
     runSeals(now: now)
   }
 
+  /// The hub knows seals after all: what was passed over may go now.
+  func learntOfSeals(now: Instant) {
+    guard hubTakesSeals else { return }
+    seals.resumeAt = now
+    sealsAnew(now: now)
+  }
+
+  /// The owner wants it otherwise from now on.
+  func sealPolicyChanged(now: Instant) {
+    guard state == .online, hubTakesSeals else { return }
+    seals.cardAt = now
+    seals.resumeAt = now
+  }
+
   func sealLinkEnded() {
     seals.linkEnded()
     while let head = SealDesk.Waiting(seals.waiting) {

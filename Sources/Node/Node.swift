@@ -398,7 +398,7 @@ public final class Node {
   public func reload(_ settings: NodeSettings, now: Instant) {
     let before = hub
     if settings.updates != self.settings.updates { systemReportAt = now }
-    if settings.seal != self.settings.seal, hubTakesSeals, state == .online { seals.cardAt = now }
+    if settings.seal != self.settings.seal { sealPolicyChanged(now: now) }
     let isNewTicket = settings.ticket != nil && settings.ticket != self.settings.ticket
     self.settings = settings
     policy.thresholds = settings.thresholds

@@ -36,6 +36,8 @@ final class TestNode {
   var jobs: [Data] = []
   var cancels: [UInt64] = []
   var answers: [Data] = []
+  /// Frames about keys.
+  var seals: [(kind: FrameKind, body: Data)] = []
   /// Told with each heartbeat.
   var duties: Duties = .heartbeat
   /// Sequences of the heartbeats that the hub answered.
@@ -143,6 +145,7 @@ final class TestNode {
       case .bundlePiece: pieces.append(body)
       case .job: jobs.append(body)
       case .answer: answers.append(body)
+      case .keyAnswer, .offer, .offered: seals.append((frame.kind, body))
       case .jobCancel: cancels.append(try! body.withUnsafeBytes { try JobCancel(decoding: $0.bytes).id })
       default: break
       }

@@ -20,7 +20,9 @@ import Wire
   private func made() throws -> Vectors {
     _ = startCrypto()
     var vectors = Vectors()
-    let (senderSeed, receiverSeed, hubSeed) = (secret(0x11), secret(0x51), secret(0x91))
+    let senderSeed = secret(0x11)
+    let receiverSeed = secret(0x51)
+    let hubSeed = secret(0x91)
     let (senderId, receiverId, number) = (1_000_000 as UInt32, 1_000_001 as UInt32, 0x0102_0304_0506_0708 as UInt64)
     let hub = Identity(seed: hubSeed)
     let salt = Bytes32 { 0xD0 ^ UInt8($0) }
@@ -33,7 +35,8 @@ import Wire
     vectors.add("salt", salt)
     vectors.add("text", text: "Grüße")
 
-    let (sender, receiver) = (Identity(seed: senderSeed), Identity(seed: receiverSeed))
+    let sender = Identity(seed: senderSeed)
+    let receiver = Identity(seed: receiverSeed)
     let from = SealEnd(id: senderId, identity: sender.publicKey)
     let to = SealEnd(id: receiverId, identity: receiver.publicKey)
     var senderSecrets = SealSecrets(seed: senderSeed)

@@ -5,6 +5,7 @@ acknowledged. The receiving side lists its inbox, notes what it sees, acknowledg
 node answered OK to. At the end:
   lost        acknowledged to the sender and never seen by the receiver
   twice       one number under two names (stream, sequence), or seen again after its acknowledgement was answered
+  unsealed    not sealed from end to end
 """
 import argparse
 import os
@@ -81,6 +82,7 @@ class Ledger:
         self.names = {}      # number -> {(stream, sequence)}
         self.done = set()    # names whose acknowledgement the receiver answered
         self.again = []
+        self.unsealed = set()
 
     def number(self):
         with self.lock:
@@ -125,6 +127,7 @@ def receive(ledger, path, stop):
             line = line or Line(path)
             rows = [ROW.match(row) for row in line.ask("inbox")]
             rows = [row for row in rows if row]
+            ledger.unsealed.update(int(row[4]) for row in rows if not row.string.endswith(" sealed=true"))
             if not rows:
                 time.sleep(0.01)
                 continue
@@ -208,14 +211,15 @@ def main():
     print(f"{seconds:.0f} s, kills: " + ", ".join(f"{name} {count}" for name, count in sorted(killed.items())))
     print(f"{ledger.next} posted, {len(ledger.acknowledged)} acknowledged, {ledger.refused} refused, "
           f"{len(ledger.names)} arrived, of these {len(ledger.names.keys() - ledger.acknowledged)} without a word")
-    print(f"{len(lost)} lost, {len(twice)} twice")
-    for what, numbers in (("lost", lost), ("twice", twice)):
+    unsealed = sorted(ledger.unsealed)
+    print(f"{len(lost)} lost, {len(twice)} twice, {len(unsealed)} unsealed")
+    for what, numbers in (("lost", lost), ("twice", twice), ("unsealed", unsealed)):
         if numbers:
             print(f"{what}: {numbers[:20]}")
     enough = len(ledger.acknowledged) >= arguments.kills
     if not enough:
         print("hardly anything was acknowledged: this run proves nothing")
-    sys.exit(0 if enough and not lost and not twice else 1)
+    sys.exit(0 if enough and not lost and not twice and not unsealed else 1)
 
 
 if __name__ == "__main__":
