@@ -73,7 +73,8 @@ import Wire
     #expect(receiverSecrets.take(ciphertext.bytes, from: from, to: to, card: digest, into: &there))
     #expect(there.id == key.id)
 
-    let text = Array("Grüße".utf8)
+    // Behind the text the byte that says it is not packed.
+    let text = Array("Grüße".utf8) + [0]
     for (name, isDurable) in [("ordinary", false), ("durable", true)] {
       let frame = FrameHeader(
         kind: .message, flags: FrameHeader.sealed | (isDurable ? FrameHeader.durable : 0), source: senderId,

@@ -85,7 +85,7 @@ def derive(given):
     name = sha256(ciphertext).digest()
     p = mac(sha256(b"skynod seal pair" + identity_s + identity_r + ids + card + name).digest(), shared)
     key, nonce_key = expand(p, "skynod 1 seal key"), expand(p, "skynod 1 seal nonce")
-    text = given["text"].encode()
+    text = given["text"].encode() + b"\0"
     for kind, flags, stream, salt in (("ordinary", SEALED, 0, given["salt"]),
                                       ("durable", SEALED | DURABLE, 0x1122334455667788, b"")):
         additional = struct.pack(">BIIQQ", flags, s, r, 77, stream) + name[:4]
