@@ -136,7 +136,7 @@ extension Node {
       var frame = FrameHeader(
         kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
         sequence: offer.sequence, timeToLiveS: left)
-      switch sealVerdict(for: message.peer, now: now) {
+      switch sealVerdict(for: message.peer, isDurable: true, now: now) {
       case .plain: Self.copyBody(of: stores.outgoing, stream: offer.stream, to: &scratch)
       case .sealed(let pair):
         frame.flags |= FrameHeader.sealed
