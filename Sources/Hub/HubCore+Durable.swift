@@ -168,7 +168,8 @@ extension HubCore {
     }
     let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
     let frame = FrameHeader(
-      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1, source: message.source,
+      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1,
+      source: message.source,
       destination: message.destination, sequence: message.sequence, timeToLiveS: left)
     scratch.consume(scratch.count)
     scratch.append(bigEndian: message.stream)

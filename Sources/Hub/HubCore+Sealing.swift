@@ -56,7 +56,11 @@ extension HubCore {
     var rest = Data()
     do throws(HubError) {
       if let record = try registry.node(id: query.id), !record.isRevoked {
-        if let card = try registry.card(of: query.id), !isWithoutSeals(query.id, now: now) { rest = record.key + card } else { failure = .noCard }
+        if let card = try registry.card(of: query.id), !isWithoutSeals(query.id, now: now) {
+          rest = record.key + card
+        } else {
+          failure = .noCard
+        }
       } else {
         failure = .unreachable
       }

@@ -136,11 +136,10 @@ extension Node {
       var frame = FrameHeader(
         kind: .message, flags: FrameHeader.durable, source: nodeId, destination: message.peer,
         sequence: offer.sequence, timeToLiveS: left)
-      switch sealVerdict(for: message.peer, now: now) {
+      switch sealVerdict(for: message.peer, isDurable: true, now: now) {
       case .plain:
         let isPacked = message.peer == 0 && hubTakesSeals
-        frame.flags |= Self.copyBody(
-          of: stores.outgoing, stream: offer.stream, isPacked ? packRoom : nil, to: &scratch)
+        frame.flags |= Self.copyBody(of: stores.outgoing, stream: offer.stream, isPacked ? packRoom : nil, to: &scratch)
       case .sealed(let pair):
         frame.flags |= FrameHeader.sealed
         Self.sealBody(of: stores.outgoing, frame, stream: offer.stream, pair, packRoom, to: &scratch)

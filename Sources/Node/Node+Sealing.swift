@@ -20,11 +20,14 @@ extension Node {
 
   // MARK: Deciding
 
-  func sealVerdict(for destination: UInt32, now: Instant) -> SealVerdict {
+  func sealVerdict(for destination: UInt32, isDurable: Bool = false, now: Instant) -> SealVerdict {
     if destination == 0 || settings.seal == .off { return .plain }
     let mustSeal = settings.seal == .require || known.contains(destination)
     guard hubTakesSeals, hubKey != nil else { return mustSeal ? .later(.sealUnavailable) : .plain }
-    guard let pair = seals.pair(destination, isOutgoing: true) else { return beginKey(for: destination, now: now) }
+    let pair = seals.pair(destination, isOutgoing: true)
+    // No hub will answer; a neighbour behind the same relay may be reached all the same.
+    if isCutOff, pair?.state != .ready { return mustSeal || isDurable ? .later(.offline) : .plain }
+    guard let pair else { return beginKey(for: destination, now: now) }
     switch pair.state {
     case .ready: return .sealed(pair)
     case .free, .asking, .offering: return .wait
@@ -369,7 +372,9 @@ extension Node {
       return nil
     }
     guard frame.source != 0, let keyId = PairKey.id(in: body) else { return noteNotOpened() }
-    guard let pair = seals.pair(frame.source, isOutgoing: false) else { return awaitOffer(from: frame.source, now: now) }
+    guard let pair = seals.pair(frame.source, isOutgoing: false) else {
+      return awaitOffer(from: frame.source, now: now)
+    }
     switch pair.state {
     case .ready where pair.key.id == keyId:
       let start = scratch.count

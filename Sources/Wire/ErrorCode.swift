@@ -255,7 +255,8 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .quotaUsed: "the node's questions of this hour, or the hub's money of this day, are used up"
     case .upstreamFailed: "the hub's upstream gave no answer that can be used; see the hub's journal"
     case .noCard: "the destination has no key to seal for, and nothing goes there in plain; see seal in skynod.conf(5)"
-    case .identityChanged: "the hub names another identity for this id than before; skynodctl keys forget ID if that is right"
+    case .identityChanged:
+      "the hub names another identity for this id than before; see skynodctl keys --help"
     case .notOpened: "a sealed message does not open: damaged on the way, or not sealed for its receiver; send it again"
     case .plainRefused: "the destination takes sealed messages only; set seal = prefer here"
     case .keyAwaited: "the receiver has to ask for the key first; send it again"

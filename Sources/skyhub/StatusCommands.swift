@@ -45,7 +45,10 @@ struct StatusCommand: ParsableCommand {
             + "\(status.wordsAnswered) questions answered"
       ),
       ("jobs", "\(status.jobsDone) done, \(status.jobsFailed) not, \(JobText.units(status.computeOperations)) units"),
-      ("sealed", "\(status.messagesSealed) messages, \(status.keysAnswered) keys asked for, \(status.offersTaken) offers"),
+      (
+        "sealed",
+        "\(status.messagesSealed) messages, \(status.keysAnswered) keys asked for, \(status.offersTaken) offers"
+      ),
       ("questions", "\(status.questionsTaken) looked at, \(status.questionsRefused) refused"),
       ("key renewals", "\(status.rekeys)"),
       ("clones", "\(status.clones)"),

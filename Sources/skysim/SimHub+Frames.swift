@@ -122,7 +122,8 @@ extension SimHub {
     if frame.isPacked { text = unpacked(text) }
     let name = Spooled.Name(destination: destination, source: id, stream: stream, sequence: frame.sequence)
     let expires = frame.timeToLiveS == 0 ? 0 : world.wallMs(now) + UInt64(frame.timeToLiveS) * 1_000
-    let message = Spooled(row: 0, name: name, hops: frame.hops, expiresMs: expires, isSealed: frame.isSealed, text: text)
+    let message = Spooled(
+      row: 0, name: name, hops: frame.hops, expiresMs: expires, isSealed: frame.isSealed, text: text)
     arrivals.append(Arrival(message: message, session: session, generation: session.generation))
     if world.scenario.plant == .wordBeforeCommit {
       sayStored([StoredEntry(stream: stream, sequence: frame.sequence, failure: nil)], to: id, session, now: now)
@@ -268,7 +269,8 @@ extension SimHub {
     }
     let left = message.expiresMs == 0 ? 0 : UInt32(clamping: (message.expiresMs - wall + 999) / 1_000)
     let frame = FrameHeader(
-      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1, source: message.name.source,
+      kind: .message, flags: FrameHeader.durable | (message.isSealed ? FrameHeader.sealed : 0), hops: message.hops + 1,
+      source: message.name.source,
       destination: Board.nodeId(message.name.destination), sequence: message.name.sequence, timeToLiveS: left)
     scratch.consume(scratch.count)
     scratch.append(bigEndian: message.name.stream)

@@ -49,12 +49,27 @@ import Wire
     let (scene, relay, leaf, _) = try chain()
     let other = try scene.member("other", behind: [relay])
     scene.start(other)
+    // Keys are made while there is a hub.
+    try scene.send("hello", from: leaf, to: other.node.nodeId)
+    try scene.send("hello", from: leaf, to: 1_000_001)
     scene.stopHub()
     try scene.send("neighbour", from: leaf, to: other.node.nodeId)
-    #expect(other.texts == ["neighbour"] && leaf.receipts == [nil])
+    #expect(other.texts == ["hello", "neighbour"] && other.sealed == [true, true])
+    #expect(leaf.receipts == [nil, nil, nil])
     // Elsewhere there is no way, and that is said at once.
     try scene.send("far", from: leaf, to: 1_000_001)
-    #expect(leaf.receipts == [nil, .offline])
+    #expect(leaf.receipts == [nil, nil, nil, .offline])
+  }
+
+  @Test func whoHasNoKeyYetWritesToANeighbourInPlainWhileThereIsNoHub() throws {
+    let (scene, relay, leaf, _) = try chain()
+    let other = try scene.member("other", behind: [relay])
+    scene.start(other)
+    scene.stopHub()
+    try scene.send("neighbour", from: leaf, to: other.node.nodeId)
+    #expect(other.texts.isEmpty)
+    scene.pass(3_500)
+    #expect(other.texts == ["neighbour"] && other.sealed == [false] && leaf.receipts == [nil])
   }
 
   @Test func durableMessagesArriveOnceThroughARelayAndAHubThatWasAway() throws {

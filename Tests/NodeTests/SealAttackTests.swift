@@ -101,7 +101,8 @@ import Wire
   // MARK: Keys for sending
 
   @Test func anAnswerThatTheHubDidNotSignIsNone() throws {
-    for (flip, signer) in [(3, nil), (70, nil), (200, nil), (nil, SealPeer(1_000_007, seed: 702))] as [(Int?, SealPeer?)]
+    for (flip, signer) in [(3, nil), (70, nil), (200, nil), (nil, SealPeer(1_000_007, seed: 702))]
+      as [(Int?, SealPeer?)]
     {
       let it = SealScene()
       _ = try it.scene.send("letter", to: 1_000_007).get()

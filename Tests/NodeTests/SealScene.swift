@@ -67,13 +67,15 @@ final class SealScene {
   static let nodeId: UInt32 = 1_000_000
 
   init(
-    _ policy: SealPolicy = .prefer, known: KnownNodes = KnownNodes(), hubTakesSeals: Bool = true, goesOnline: Bool = true
+    _ policy: SealPolicy = .prefer, known: KnownNodes = KnownNodes(), hubTakesSeals: Bool = true,
+    goesOnline: Bool = true
   ) {
     _ = startCrypto()
     var admission = Admission()
     admission.nodeId = Self.nodeId
     scene = NodeScene(
-      admission: admission, disk: SceneDisk(nil, now: Instant(ms: 4_000_000)), known: known) { $0.seal = policy }
+      admission: admission, disk: SceneDisk(nil, now: Instant(ms: 4_000_000)), known: known
+    ) { $0.seal = policy }
     scene.hub.configure.takesSeals = hubTakesSeals
     scene.hub.givesReceipts = false
     if goesOnline { scene.goOnline() }

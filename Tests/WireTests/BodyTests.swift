@@ -39,6 +39,10 @@ private func someHeartbeat() -> Heartbeat {
     #expect(bytes == older + [1] && configure(from: bytes).value == value)
     // What a newer hub adds is read over, here too.
     #expect(configure(from: older + [0xFE, 9]).value?.takesQuestions == false)
+    value.takesSeals = true
+    let both = try #require(encoded { value.append(to: &$0) })
+    #expect(both == older + [3] && configure(from: both).value == value)
+    #expect(configure(from: older + [0xFC]).value?.takesSeals == false)
   }
 
   @Test func configureReadsBackWhatItWrote() throws {
@@ -47,7 +51,7 @@ private func someHeartbeat() -> Heartbeat {
       let bytes = try #require(encoded { value.append(to: &$0) })
       #expect(configure(from: bytes).value == value)
       // Fields of a later version follow the ones this one knows.
-      #expect(configure(from: bytes + [2, 2, 3]).value == value)
+      #expect(configure(from: bytes + [4, 2, 3]).value == value)
       for count in 0..<bytes.count {
         #expect(configure(from: Array(bytes[..<count])).error == .malformedFrame, "\(count) of \(bytes.count)")
       }

@@ -82,14 +82,19 @@ import Wire
 
   @Test func kindsAndFlagsThatAreNoneAreRefused() throws {
     var bytes = try #require(encoded { header.append(to: &$0) })
-    for kind in [0] + Array(13...19) + Array(28...29) + Array(37...39) + Array(47...255) as [UInt8] {
+    for kind in [0] + Array(13...19) + Array(28...29) + Array(37...39) + Array(47...49) + Array(56...255) as [UInt8] {
       bytes[0] = kind
       #expect(decode(bytes).error == .malformedFrame)
     }
     bytes[0] = 4
-    for flags in 2...255 as ClosedRange<UInt8> {
+    for flags in 4...255 as ClosedRange<UInt8> {
       bytes[1] = flags
       #expect(decode(bytes).error == .malformedFrame)
+    }
+    // Only a message is sealed.
+    for kind in 1...255 as ClosedRange<UInt8> where FrameKind(rawValue: kind) != nil {
+      (bytes[0], bytes[1]) = (kind, 3)
+      #expect((decode(bytes).error == nil) == (kind == 4))
     }
   }
 }

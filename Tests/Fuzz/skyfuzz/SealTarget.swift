@@ -50,7 +50,9 @@ extension FuzzTarget {
           name: "offered",
           bytes: record(4, written { Offered(id: 1_000_005, failure: .notFound).append(to: &$0) })),
         Seed(name: "send", bytes: record(5, text) + record(8, [2]) + record(8, [9]) + record(6, text) + record(8, [2])),
-        Seed(name: "sealed", bytes: record(7, [UInt8](repeating: 1, count: 60)) + record(9, [UInt8](repeating: 1, count: 60))),
+        Seed(
+          name: "sealed",
+          bytes: record(7, [UInt8](repeating: 1, count: 60)) + record(9, [UInt8](repeating: 1, count: 60))),
         Seed(name: "known", bytes: record(10, known)),
       ]
     })
