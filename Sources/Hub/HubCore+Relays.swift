@@ -10,6 +10,8 @@ extension HubCore {
   /// What nodes said of themselves is kept for so many of a relay's newcomers.
   static let newcomersMaximum = 64
 
+  func isFull(for id: UInt32) -> Bool { live.link(of: id) == nil && live.count >= configuration.maxNodes }
+
   /// A relay shows the HELLO of a node that wants in.
   func admit(_ frame: FrameHeader, over link: HubLink, _ relay: UInt32, now: Instant) {
     fillScratch(link.session.body)

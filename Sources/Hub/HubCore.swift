@@ -301,8 +301,6 @@ public final class HubCore {
     }
   }
 
-  func isFull(for id: UInt32) -> Bool { live.link(of: id) == nil && live.count >= configuration.maxNodes }
-
   /// Whether the identity is in use already is judged at CONFIRM: a HELLO can be sent by anybody who has seen
   /// the key, and must not be able to have a live node suspected, reported or turned away.
   private func welcome(_ link: HubLink, _ id: UInt32, now: Instant) {

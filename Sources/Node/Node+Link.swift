@@ -212,6 +212,10 @@ extension Node {
     return admission != before ? current : nil
   }
 
+  /// Who signs what comes down the link. Behind a relay that is the hub of its challenge, not the relay itself; it could name
+  /// another one, but no hub would take the leaf's answer to that.
+  var hubKey: Bytes32? { top?.hub }
+
   // MARK: Failure
 
   func linkFailed(_ code: ErrorCode, now: Instant) {

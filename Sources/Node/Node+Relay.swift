@@ -290,10 +290,6 @@ extension Node {
     return (session.linkNonce, welcome.identity)
   }
 
-  /// Who signs what comes down the link. Behind a relay that is the hub of its challenge, not the relay itself; it could name
-  /// another one, but no hub would take the leaf's answer to that.
-  var hubKey: Bytes32? { top?.hub }
-
   /// Asks a leaf to sign that it is reached through here.
   private func challenge(_ place: Int, now: Instant) {
     let peer = relay.peers[place]

@@ -152,8 +152,8 @@ final class ControlCommands {
         reply.fieldHex("stream", stream.span.bytes)
         reply.field("sequence", entry.sequence)
       }
-      text(of: entry, node.inbox, &reply)
       reply.field("sealed", entry.isSealed)
+      text(of: entry, node.inbox, &reply)
       if !reply.endRow() { break }
     }
     reply.endRows()

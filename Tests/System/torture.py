@@ -117,7 +117,7 @@ def send(ledger, path, destination, rate, stop):
             time.sleep(0.05)
 
 
-ROW = re.compile(r'seq=(\d+) from=\S+ time=\S+ stream=(\w+) sequence=(\d+) text="?message (\d+) ')
+ROW = re.compile(r'seq=(\d+) from=\S+ time=\S+ stream=(\w+) sequence=(\d+) sealed=(\w+) text="?message (\d+) ')
 
 
 def receive(ledger, path, stop):
@@ -127,16 +127,16 @@ def receive(ledger, path, stop):
             line = line or Line(path)
             rows = [ROW.match(row) for row in line.ask("inbox")]
             rows = [row for row in rows if row]
-            ledger.unsealed.update(int(row[4]) for row in rows if not row.string.endswith(" sealed=true"))
+            ledger.unsealed.update(int(row[5]) for row in rows if row[4] != "true")
             if not rows:
                 time.sleep(0.01)
                 continue
             names = [(row[2], row[3]) for row in rows]
             with ledger.lock:
                 for row, name in zip(rows, names):
-                    ledger.names.setdefault(int(row[4]), set()).add(name)
+                    ledger.names.setdefault(int(row[5]), set()).add(name)
                     if name in ledger.done:
-                        ledger.again.append(int(row[4]))
+                        ledger.again.append(int(row[5]))
             line.ask(f"inbox ack {rows[-1][1]}")
             with ledger.lock:
                 ledger.done.update(names)

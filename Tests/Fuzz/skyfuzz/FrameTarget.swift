@@ -21,7 +21,7 @@ extension FuzzTarget {
     },
     seeds: {
       var seeds: [Seed] = []
-      for kind in UInt8(1)...46 {
+      for kind in UInt8(1)...55 {
         guard let kind = FrameKind(rawValue: kind) else { continue }
         seeds.append(Seed(name: "\(kind)", bytes: [1] + frameSeed(kind)))
       }
