@@ -172,9 +172,8 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "HubTests",
       dependencies: [
-        "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Compute", "Wire", "Lexicon", "LexiconBuilder", "SkyCrypto",
-        "Node",
-        "Platform", "Update",
+        "TestSupport", "Hub", "skyhub", "CSky", "Bounded", "Compute", "Packing", "Wire", "Lexicon", "LexiconBuilder",
+        "SkyCrypto", "Node", "Platform", "Update",
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -227,7 +226,7 @@ if !embedded && fuzzer == nil {
     .testTarget(
       name: "NodeTests",
       dependencies: [
-        "TestSupport", "Node", "Compute", "Durable", "Wire", "SkyCrypto", "Bounded", "CSky", "Update",
+        "TestSupport", "Node", "Compute", "Durable", "Packing", "Wire", "SkyCrypto", "Bounded", "CSky", "Update",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: common, linkerSettings: hostLinks),

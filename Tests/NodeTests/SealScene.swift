@@ -46,14 +46,16 @@ final class SealPeer {
 
   func seal(_ text: String, _ context: SealContext) -> [UInt8] {
     var queue = ByteQueue(capacity: 4_096)
-    let room = PackRoom()
-    precondition(key.seal(room.sealable(Array(text.utf8).span.bytes), context, appendTo: &queue))
+    // In plain: a text can be too long for whoever packs.
+    precondition(key.seal((Array(text.utf8) + [0]).span.bytes, context, appendTo: &queue))
     return bytes(of: queue.bytes)
   }
 
   func open(_ sealed: [UInt8], _ context: SealContext) -> String? {
     var queue = ByteQueue(capacity: 4_096)
-    guard key.open(sealed.span.bytes, context, appendTo: &queue), PackRoom().restore(&queue, from: 0) else { return nil }
+    guard key.open(sealed.span.bytes, context, appendTo: &queue), PackRoom().restore(&queue, from: 0) else {
+      return nil
+    }
     return String(decoding: bytes(of: queue.bytes), as: UTF8.self)
   }
 }
