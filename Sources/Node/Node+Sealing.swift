@@ -150,11 +150,17 @@ extension Node {
     runSeals(now: now)
   }
 
-  /// The hub knows seals after all: what was passed over may go now.
+  /// The hub knows seals after all.
   func learntOfSeals(now: Instant) {
     guard hubTakesSeals else { return }
     seals.resumeAt = now
     sealsAnew(now: now)
+  }
+
+  /// What was passed over may go now.
+  func resumeSealing(now: Instant) {
+    seals.resumeAt = now
+    runSeals(now: now)
   }
 
   /// The owner wants it otherwise from now on.
@@ -186,6 +192,7 @@ extension Node {
         continue
       }
       pair.state = .asking
+      pair.isOffered = false
       pair.tries += 1
       pair.deadline = now + Limits.sealAnswerMs
     }
@@ -238,7 +245,8 @@ extension Node {
   private func giveUp(_ pair: SealPair, _ code: ErrorCode, now: Instant) {
     // For an offer nobody waits here: its messages come again, and it is asked for again.
     if !pair.isOutgoing, code == .timeout { return pair.release() }
-    pair.key.wipe()
+    // An answer that takes long is an answer all the same: over some ways each one does.
+    if code != .timeout { pair.key.wipe() }
     pair.state = .failed(code)
     pair.deadline = now + Limits.sealRetryMs
   }
@@ -250,8 +258,8 @@ extension Node {
     scratch.clear()
     try session.withBody { body throws(ErrorCode) in
       let answer = try SealAnswer(decoding: body, rest: Card.byteCount)
-      guard let pair = self.seals.pair(answer.head.id, isOutgoing: true), pair.state == .asking,
-        pair.number == answer.head.number
+      guard let pair = self.seals.pair(answer.head.id, isOutgoing: true), pair.number == answer.head.number,
+        pair.state == .asking || pair.state == .failed(.timeout) && !pair.isOffered
       else { return self.counters.ignored += 1 }
       guard let hub, SealSignature.isGenuine(.key, answer, for: node, hub: hub) else {
         return self.giveUp(pair, .badSignature, now: now)
@@ -271,6 +279,7 @@ extension Node {
       }
       self.remember(receiver)
       pair.state = .offering
+      pair.isOffered = true
       pair.deadline = now + Limits.sealAnswerMs
     }
     // Without room it is asked for, and offered, again.
@@ -311,9 +320,12 @@ extension Node {
     let pair = seals.pair(word.id, isOutgoing: true)
     switch word.failure {
     case nil:
-      guard let pair, pair.state == .offering else { return counters.ignored += 1 }
+      guard let pair, pair.isOffered, pair.state == .offering || pair.state == .failed(.timeout) else {
+        return counters.ignored += 1
+      }
       pair.state = .ready
       pair.deadline = .never
+      if seals.resumeAt != .never { seals.resumeAt = now }
     case .notFound:
       // Its receiver waits for it, whatever this node still knows of the pair; unless that is under way.
       if settings.seal == .off || pair?.state == .asking || pair?.state == .offering { break }
@@ -330,7 +342,8 @@ extension Node {
       let head = answer.head
       var pair = self.seals.pair(head.id, isOutgoing: false)
       let isAsked = pair?.state == .asking && pair?.number == head.number
-      guard isAsked || head.number == 0 && head.failure == nil else { return self.counters.ignored += 1 }
+      // An offer is welcome whenever it comes; that there is none, only as an answer.
+      guard isAsked || head.failure == nil else { return self.counters.ignored += 1 }
       if head.failure != nil {
         pair?.state = .none(.keyAwaited)
         pair?.deadline = now + Limits.resumeMs

@@ -97,6 +97,7 @@ extension Node {
     if ack.isCutOff != isCutOff {
       isCutOff = ack.isCutOff
       watchForBetterHub(now: now)
+      if !isCutOff { resumeSealing(now: now) }
     }
     guard frame.sequence == beatSequence, heartbeatSentAt != .never else { return }
     let rtt = now.since(heartbeatSentAt)

@@ -43,12 +43,15 @@ final class SealPair {
   /// Of the query that is under way.
   var number: UInt64 = 0
   var tries = 0
+  /// Outgoing only: `key` is the one that was offered.
+  var isOffered = false
   var deadline = Instant.never
   /// Rises with every use of any pair.
   var usedAt: UInt64 = 0
 
   func release() {
     key.wipe()
+    isOffered = false
     state = .free
     peer = 0
     deadline = .never
@@ -98,6 +101,7 @@ public final class SealDesk {
     pair.state = .asking
     pair.number = number
     pair.tries = 0
+    pair.isOffered = false
     pair.deadline = now
     return pair
   }

@@ -134,6 +134,36 @@ import Wire
     #expect(it.messages.contains { $0.header.isSealed && $0.header.destination == 1_000_007 })
   }
 
+  @Test func answersThatTakeLongMakeAKeyAllTheSame() throws {
+    var known: KnownNodes?
+    do {
+      let it = SealScene()
+      _ = try it.scene.send("x", to: 1_000_007).get()
+      #expect(it.makeOutgoing())
+      known = it.node.known
+    }
+    let it = SealScene(known: known!)
+    _ = try it.scene.post("slowly", to: 1_000_007).get()
+    it.scene.settleDisk()
+    // Each answer is later than anybody waits for it.
+    it.scene.pass(5_000)
+    it.answer(it.peer)
+    it.scene.pass(5_000)
+    #expect(it.bodies(.offer).count == 1 && it.messages.isEmpty)
+    #expect(it.peer.take(offer: Array(it.bodies(.offer)[0].dropFirst(4)), from: it.me))
+    it.acknowledgeOffer(it.peer)
+    it.scene.settleDisk()
+    #expect(it.messages.map(\.header.isSealed) == [true])
+    // So does a late offer.
+    _ = it.peer.offer(to: it.me, publicKey: it.publicKey)
+    it.deliver("kept", it.frame(sequence: 6, isDurable: true), stream: 99)
+    let number = it.lastRequest!.number
+    it.scene.pass(5_000)
+    it.bringOffer(number: number)
+    it.deliver("kept", it.frame(sequence: 6, isDurable: true), stream: 99)
+    #expect(it.scene.inboxTexts() == ["kept"])
+  }
+
   @Test func anotherHubIsOfferedAnewAndAWantedOfferIsMadeAgain() throws {
     let it = SealScene()
     _ = try it.scene.send("first", to: 1_000_007).get()
