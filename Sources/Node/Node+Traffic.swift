@@ -34,7 +34,7 @@ extension Node {
     case .answer: try takeAnswer(now: now)
     case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
       .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult, .question,
-      .vote:
+      .vote, .fellow, .share, .committed, .here, .gone, .probe, .alive:
       counters.ignored += 1
     }
   }

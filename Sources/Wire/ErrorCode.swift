@@ -89,6 +89,11 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case quotaUsed = 99
   case upstreamFailed = 100
 
+  // Hubs that share what they keep
+  case fellowUnknown = 110
+  case fellowMismatch = 111
+  case fellowFault = 112
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -164,6 +169,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badNumbers: "bad_numbers"
     case .quotaUsed: "quota_used"
     case .upstreamFailed: "upstream_failed"
+    case .fellowUnknown: "fellow_unknown"
+    case .fellowMismatch: "fellow_mismatch"
+    case .fellowFault: "fellow_fault"
     }
   }
 
@@ -240,6 +248,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .badNumbers: "the numbers give no result"
     case .quotaUsed: "the node's questions of this hour, or the hub's money of this day, are used up"
     case .upstreamFailed: "the hub's upstream gave no answer that can be used; see the hub's journal"
+    case .fellowUnknown: "the hub has no fellow with this key; name it there with --fellow, as its skyhub id prints it"
+    case .fellowMismatch: "the hubs were told different numbers of each other; compare --hub-id and --fellow on both"
+    case .fellowFault: "the other hub sent what a fellow does not send; run the same version on both"
     }
   }
 

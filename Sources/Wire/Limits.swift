@@ -312,6 +312,32 @@ public enum Limits {
   /// A job waits so long before it is tried again with a worker that was busy.
   public static let jobModelRetryMs: UInt64 = 1_000
 
+  // MARK: Hubs that share what they keep (docs/protocol.md, "Fellows")
+
+  /// How often a hub tells its fellow what it has committed, and without a word for how long a link is dead.
+  public static let fellowBeatMs: UInt64 = 1_000
+  public static let fellowSilenceMs: UInt64 = 10_000
+  /// A fellow that has not committed what it was sent so long ago is out of step; it is in step again once it lags by less
+  /// than the second.
+  public static let fellowPatienceMs: UInt64 = 2_000
+  public static let fellowLagMs: UInt64 = 500
+  /// Durable messages are not delivered for so long while a fellow may have older ones: after a start, after its link
+  /// broke, and while it sends what was missed.
+  public static let fellowHoldMs: UInt64 = 3_000
+  /// The first and the longest wait before a fellow is dialled again.
+  public static let fellowRetryFirstMs: UInt64 = 200
+  public static let fellowRetryCapMs: UInt64 = 5_000
+  /// Frames of a log that are on the way to one fellow.
+  public static let sharesOnTheWay = 8
+  /// More than any entry of a log needs, but for the text of a message.
+  public static let sharedEntryBytes = 512
+  /// The longest label or reason.
+  public static let labelBytes = 120
+  public static let hereEntries = 64
+  /// A hub with fellows gives ids from a million of its own: the first belongs to hub 1, the next to hub 2, and so on.
+  public static let fellowIdsFirst: UInt32 = 2_000_000
+  public static let fellowIdsEach: UInt32 = 1_000_000
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -360,6 +386,10 @@ public enum Limits {
     precondition(relayQueueBytes + recordBytes <= linkOutputBytes, "whatever a leaf's frame is, it has room")
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
     precondition(backoffFirstMs < backoffCapMs)
+    precondition(fellowIdsFirst + UInt32(hubListCount) * fellowIdsEach - 1 == lightNodeLast, "a million for each hub")
+    precondition(fellowBeatMs < fellowPatienceMs && fellowLagMs < fellowPatienceMs && fellowPatienceMs < fellowHoldMs)
+    precondition(ShareHead.byteCount + sharedEntryBytes + messageBytes <= frameBodyBytes)
+    precondition(HereEntry.byteCount * hereEntries <= frameBodyBytes)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
     precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)
