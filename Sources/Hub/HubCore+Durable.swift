@@ -225,14 +225,14 @@ extension HubCore {
         StoredEntry(stream: arrival.message.stream, sequence: arrival.message.sequence, failure: failure))
     }
     if hasFellows {
-      fellows.words.append((outcome.newest, words))
+      if !words.isEmpty { fellows.words.append((outcome.newest, words)) }
       noteShared(outcome.newest, now: now)
       tookShares(batches, outcome.shared, now: now)
       releaseWords(now: now)
     } else {
       say(words, now: now)
     }
-    for id in Set(taken.map(\.message.destination)) { deliver(to: id, now: now) }
+    for id in outcome.destinations { deliver(to: id, now: now) }
   }
 
   func say(_ words: [Arrival.Sender: [StoredEntry]], now: Instant) {

@@ -61,7 +61,6 @@ extension HubCore {
 
   func dialFailed(_ fellow: Fellow, _ code: ErrorCode, now: Instant) {
     note(code, of: fellow)
-    fellow.dialAt = now
     fellow.retry(now: now)
     scheduleFellows(at: fellow.dialAt ?? .never)
   }
@@ -76,8 +75,6 @@ extension HubCore {
   func openFellow(_ fellow: Fellow, exporter: Bytes32, now: Instant) -> HubLink {
     let link = open(address: PeerHub(fellow.entry).place.text, now: now)
     link.fellow = fellow
-    fellow.dialAt = now
-    fellow.retry(now: now)
     var agent = InlineArray<32, UInt8>(repeating: 0)
     for (i, byte) in "skyhub/\(Version.text)".utf8.prefix(32).enumerated() { agent[i] = byte }
     var hello = Hello(
@@ -125,8 +122,9 @@ extension HubCore {
 
   /// The link to a fellow is no more.
   func leftFellow(_ link: HubLink, _ fellow: Fellow, _ reason: ErrorCode?, now: Instant) {
+    link.fellow = nil
     guard fellow.link == link.id else {
-      if fellow.link == nil, let reason { note(reason, of: fellow) }
+      if fellow.link == nil { dialFailed(fellow, reason ?? .linkClosed, now: now) }
       return
     }
     fellows.away.leave(link.id)

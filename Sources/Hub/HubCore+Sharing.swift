@@ -99,7 +99,7 @@ extension HubCore {
       reached = change.version
     }
     // The rest of the log is empty when less came than was asked for.
-    return patch(changes.count < Self.changesPerRead ? newest : reached)
+    return patch(changes.count < Self.changesPerRead ? max(newest, reached) : reached)
   }
 
   private func patch(_ upTo: UInt64) -> UInt64 {

@@ -278,7 +278,7 @@ public final class HubCore {
   /// HELLO: nothing it says is proven yet, apart from the token.
   private func judge(_ link: HubLink, now: Instant) {
     guard let hello = link.session.peerHello else { return }
-    if hello.nodeClass == .infrastructure, hasFellows { return judgeFellow(link, hello, now: now) }
+    if hello.nodeClass == .infrastructure { return judgeFellow(link, hello, now: now) }
     link.instance = Data(hello.instance)
     link.agent = hello.agentText.string
     link.fingerprint = Data(hello.fingerprint)

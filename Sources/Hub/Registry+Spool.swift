@@ -74,6 +74,8 @@ struct SpoolKey: Hashable {
 struct SpoolOutcome {
   /// For each message nil when it is kept, or was before; else why not.
   var verdicts: [ErrorCode?] = []
+  /// Where the messages go: nodes may have other ids now than those that they were sent to.
+  var destinations: Set<UInt32> = []
   var shared = SharedOutcome()
   /// How far the logs for fellows reach with it.
   var newest = LogMarks()
@@ -109,6 +111,7 @@ extension Registry {
         let message = sharing ? arrival.to(try Self.current(arrival.destination, in: db)) : arrival
         let (refusal, isNew) = try Self.take(message, &streams, &rooms, at: now, in: db)
         outcome.verdicts.append(refusal)
+        outcome.destinations.insert(message.destination)
         if sharing, isNew, message.destination != 0 { try Self.noteShared(message.key, origin: 0, in: db) }
       }
       if !batches.isEmpty {

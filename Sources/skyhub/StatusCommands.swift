@@ -74,6 +74,8 @@ struct IdCommand: ParsableCommand {
 
   @OptionGroup var data: DataOption
   @OptionGroup var output: JsonOption
+  @Flag(help: "Print what --fellow takes and nothing else.")
+  var peerOnly = false
 
   func run() throws {
     let directory = try data.open(create: true)
@@ -83,6 +85,14 @@ struct IdCommand: ParsableCommand {
     let identity = Identity(
       pin: Data(keys.pin).hex, key: Data(keys.publicKey).hex, advertise: place?.text,
       peer: place.map { PeerHub(place: $0, id: id, pin: keys.pin, key: keys.publicKey).text })
+    if peerOnly {
+      guard let peer = identity.peer else {
+        throw HubError(
+          .badConfiguration, "it is not known yet where nodes reach this hub",
+          hint: "start skyhub serve once with --hub-id and --advertise HOST:PORT")
+      }
+      return print(peer)
+    }
     if output.json { return try printJson(identity) }
     print("pin   \(identity.pin)")
     print("key   \(identity.key)")

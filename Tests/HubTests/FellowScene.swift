@@ -138,7 +138,8 @@ final class FellowScene {
     let node = TestNode(number, instance: instance)
     _ = try hub.registry.allow(key: node.key, label: nil, now: Int64(wallMs / 1_000))
     _ = try hub.core.refresh(now: now)
-    settle()
+    // Long enough for a commit at the fellows.
+    pass(20)
     return node
   }
 

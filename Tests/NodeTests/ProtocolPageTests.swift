@@ -19,7 +19,9 @@ import Wire
       #expect(row[1] == "`\(code.token)`" && row[2] == "\(code.sentence)")
     }
     let told = Set(table.compactMap { UInt16($0[0]) })
-    for code in ErrorCode.allCases where (30...56).contains(code.number) || (80...90).contains(code.number) {
+    for code in ErrorCode.allCases where (30...56).contains(code.number) || (80...90).contains(code.number)
+      || (110...119).contains(code.number)
+    {
       #expect(told.contains(code.number), "\(code) is missing")
     }
   }
@@ -50,14 +52,15 @@ import Wire
       (.routeChallenge, "ROUTE CHALLENGE"), (.routeProof, "ROUTE PROOF"), (.attach, "ATTACH"),
       (.attached, "ATTACHED"), (.detach, "DETACH"), (.job, "JOB"), (.jobProgress, "JOB PROGRESS"),
       (.jobResult, "JOB RESULT"), (.jobCancel, "JOB CANCEL"), (.question, "QUESTION"), (.answer, "ANSWER"),
-      (.vote, "VOTE"),
+      (.vote, "VOTE"), (.fellow, "FELLOW"), (.share, "SHARE"), (.committed, "COMMITTED"), (.here, "HERE"),
+      (.gone, "GONE"), (.probe, "PROBE"), (.alive, "ALIVE"),
     ]
     for (kind, name) in names {
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
     #expect(
       FrameKind(rawValue: 13) == nil && FrameKind(rawValue: 28) == nil && FrameKind(rawValue: 37) == nil
-        && FrameKind(rawValue: 47) == nil,
+        && FrameKind(rawValue: 47) == nil && FrameKind(rawValue: 67) == nil,
       "a new kind belongs into the page and this list"
     )
   }
