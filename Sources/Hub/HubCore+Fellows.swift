@@ -22,6 +22,7 @@ struct FellowDesk {
   var wasHolding = false
   var due = Instant.never
   var pruneDue = Instant.never
+  var lookDue = Instant.never
 }
 
 /// The links between hubs that keep the same (docs/protocol.md, "Fellows"): who may, how they are made, what comes over them.
@@ -29,6 +30,8 @@ extension HubCore {
   /// More nodes at one fellow than this are not believed.
   static let awayMaximum = 100_000
   static let pruneMs: UInt64 = 10_000
+  /// How often the registry is asked whether another process has changed it without a word.
+  static let lookMs: UInt64 = 2_000
 
   var hasFellows: Bool { !fellows.all.isEmpty }
 
@@ -38,7 +41,7 @@ extension HubCore {
     try registry.share(firstId: configuration.firstId)
     fellows.registry = try registry.sharedName()
     fellows.newest = try registry.newestMarks()
-    for entry in configuration.fellows {
+    for entry in configuration.fellows.sorted(by: { $0.id < $1.id }) {
       let fellow = Fellow(entry, isDialled: configuration.hubId > entry.id, now: now)
       fellow.sinceSeconds = wallSeconds
       fellows.all.append(fellow)
@@ -46,6 +49,7 @@ extension HubCore {
     fellows.wasHolding = true
     fellows.due = now
     fellows.pruneDue = now + Self.pruneMs
+    fellows.lookDue = now + Self.lookMs
     wake(at: now)
   }
 
@@ -218,9 +222,13 @@ extension HubCore {
       fellows.due = min(fellows.due, min(fellow.patienceEnds, fellow.beatDue))
     }
     if fellows.pruneDue <= now { pruneShares(now: now) }
+    if fellows.lookDue <= now {
+      fellows.lookDue = now + Self.lookMs
+      registryChanged(now: now)
+    }
     endHold(now: now)
     if let probing = fellows.away.nextProbeDeadline { fellows.due = min(fellows.due, probing) }
-    fellows.due = min(fellows.due, fellows.pruneDue)
+    fellows.due = min(fellows.due, min(fellows.pruneDue, fellows.lookDue))
     wake(at: fellows.due)
   }
 

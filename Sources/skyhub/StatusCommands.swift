@@ -60,7 +60,7 @@ struct StatusCommand: ParsableCommand {
   private func row(of fellow: FellowStatus) -> (String, String) {
     let since = span(max(0, wallClockNow() - fellow.since))
     var parts = [fellow.linked ? "linked for \(since)" : "away for \(since)", fellow.inStep ? "in step" : "out of step"]
-    if fellow.missing > 0 || !fellow.inStep { parts.append("\(fellow.missing) changes of messages missing there") }
+    if fellow.missing > 0 { parts.append("it lacks \(fellow.missing) messages or ends of messages") }
     if fellow.catchingUp { parts.append("this hub catches up") }
     if !fellow.linked, let reason = fellow.reason { parts.append(reason) }
     return ("fellow \(NodeName.text(fellow.id))", parts.joined(separator: ", "))
