@@ -135,7 +135,7 @@ extension HubCore {
     fellows.askers = fellows.askers.filter { $0.value != link.id }
     fellow.lost(reason, at: wallSeconds, now: now)
     log.line(.warning, "fellow \(fellow.name) is away: \((fellow.failure ?? .linkClosed).sentence)")
-    releaseWords(now: now)
+    // What waits for it is said at the end of the turn.
     scheduleFellows(at: now)
   }
 
@@ -209,6 +209,7 @@ extension HubCore {
   func runFellows(now: Instant) {
     fellows.due = .never
     guard hasFellows else { return }
+    releaseWords(now: now)
     for (id, place) in fellows.away.silent(now: now) { fellows.away.detach(id, from: place.link) }
     for fellow in fellows.all {
       guard let link = fellow.link.flatMap({ self.link($0) }) else {

@@ -28,12 +28,11 @@ extension HubCore {
 
   // MARK: Telling
 
-  /// A node has come or gone.
+  /// A node has come or gone. Told at the end of the turn: a link may end while somebody is at work with the scratch.
   func presenceChanged(of id: UInt32, now: Instant) {
-    for fellow in fellows.all {
-      guard let link = fellow.link.flatMap({ self.link($0) }) else { continue }
+    for fellow in fellows.all where fellow.link != nil {
       fellow.untold.insert(id)
-      if fellow.isGreeted { tellPresence(to: fellow, over: link, now: now) }
+      scheduleFellows(at: now)
     }
   }
 

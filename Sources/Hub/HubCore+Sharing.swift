@@ -23,6 +23,13 @@ extension HubCore {
     scheduleFellows(at: now + Limits.fellowPatienceMs)
   }
 
+  /// The same at the end of the turn.
+  func registryChangesSoon(now: Instant) {
+    guard hasFellows else { return }
+    fellows.lookDue = now
+    scheduleFellows(at: now)
+  }
+
   /// The registry may have changed outside a commit of messages.
   func registryChanged(now: Instant) {
     guard hasFellows else { return }

@@ -303,7 +303,7 @@ public final class HubCore {
       let verdict = try registry.admit(request, now: wallSeconds)
       if case .success(let id) = verdict, isFull(for: id) { return .failure(.hubFull) }
       // It may have been let in just now.
-      if hello.hasToken { registryChanged(now: now) }
+      if hello.hasToken { registryChangesSoon(now: now) }
       return verdict
     } catch {
       log.line(.error, error.description)
