@@ -78,7 +78,9 @@ extension HubConfiguration {
       guard fellow.hasKey, fellow.isPinned else {
         throw HubError(.badConfiguration, "--fellow \(name): pin and key must not be zero", hint: "see its skyhub id")
       }
-      if let other = places.updateValue("--fellow NOD\(fellow.id)", forKey: (fellow.id - 1) % UInt32(Limits.hubListCount)) {
+      if let other = places.updateValue(
+        "--fellow NOD\(fellow.id)", forKey: (fellow.id - 1) % UInt32(Limits.hubListCount))
+      {
         throw HubError(
           .badConfiguration, "--fellow NOD\(fellow.id) and \(other) would give nodes the same ids",
           hint: "number the hubs 1 to \(Limits.hubListCount) with --hub-id")

@@ -166,7 +166,8 @@ extension HubCore {
   private func take(name: UInt64, of fellow: Fellow, now: Instant) throws(ErrorCode) {
     guard !fellow.isNamed else { throw .unexpectedRecord }
     guard name != fellows.registry else {
-      log.line(.error, "fellow \(fellow.name) has a copy of this hub's registry: give one of the two an empty data directory")
+      log.line(
+        .error, "fellow \(fellow.name) has a copy of this hub's registry: give one of the two an empty data directory")
       throw .fellowMismatch
     }
     do throws(HubError) {
@@ -234,7 +235,9 @@ extension HubCore {
   }
 
   private func renewKeys(of link: HubLink, now: Instant) {
-    guard link.session.rekeyDue(by: now, afterMs: configuration.rekeyMs), link.session.peerWelcome != nil else { return }
+    guard link.session.rekeyDue(by: now, afterMs: configuration.rekeyMs), link.session.peerWelcome != nil else {
+      return
+    }
     // Without room now there will be some before the key is too old.
     do throws(ErrorCode) {
       try link.session.beginRekey(now: now, random: &random)

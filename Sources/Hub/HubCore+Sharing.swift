@@ -201,7 +201,9 @@ extension HubCore {
     scratch.consume(scratch.count)
     fellow.taken.append(to: &scratch)
     // Without room it hears it with the next.
-    if put(FrameHeader(kind: .committed), scratch, to: link, now: now) != nil { fellow.beatDue = now + Self.outputWaitMs }
+    if put(FrameHeader(kind: .committed), scratch, to: link, now: now) != nil {
+      fellow.beatDue = now + Self.outputWaitMs
+    }
   }
 
   // MARK: Holding deliveries

@@ -90,7 +90,8 @@ extension Registry {
 
   /// The number that tells this registry from every other, also from the one that the hub had before it lost its disk.
   func sharedName() throws(HubError) -> UInt64 {
-    try read { try UInt64.fetchOne($0, sql: "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'registry'") } ?? 1
+    try read { try UInt64.fetchOne($0, sql: "SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'registry'") }
+      ?? 1
   }
 
   /// After a restore from a copy: fellows know more of this registry than it does.
@@ -240,7 +241,8 @@ extension Registry {
     try read { db in
       try Row.fetchAll(
         db,
-        sql: "SELECT rowid, node, stream, window FROM streams WHERE rowid > ? AND length(window) > 0 ORDER BY rowid LIMIT ?",
+        sql:
+          "SELECT rowid, node, stream, window FROM streams WHERE rowid > ? AND length(window) > 0 ORDER BY rowid LIMIT ?",
         arguments: [row, limit]
       ).compactMap { row in
         guard let (newest, seen) = StreamWindows.bits(of: row[3]) else { return nil }

@@ -101,14 +101,16 @@ extension Registry {
     var last = Limits.lightNodeLast
     if let first = try UInt32.fetchOne(db, sql: "SELECT value FROM settings WHERE name = 'first_id'") {
       last = first + Limits.fellowIdsEach - 1
-      given = try UInt32.fetchOne(
-        db,
-        sql: """
-          SELECT max(id) FROM (SELECT id FROM nodes UNION ALL SELECT old AS id FROM aliases) WHERE id BETWEEN ? AND ?
-          """, arguments: [first, last]) ?? first - 1
+      given =
+        try UInt32.fetchOne(
+          db,
+          sql: """
+            SELECT max(id) FROM (SELECT id FROM nodes UNION ALL SELECT old AS id FROM aliases) WHERE id BETWEEN ? AND ?
+            """, arguments: [first, last]) ?? first - 1
     } else {
       given =
-        try UInt32.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'nodes'") ?? Limits.lightNodeFirst - 1
+        try UInt32.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'nodes'") ?? Limits.lightNodeFirst
+        - 1
     }
     guard given < last else { throw HubError(.addressesExhausted, "no free node id is left") }
     return given + 1

@@ -92,7 +92,8 @@ extension Registry {
   /// Takes messages in and forgets delivered ones, in one transaction. For a hub with fellows it notes both for them, and
   /// takes in what they sent.
   func spool(
-    _ arrivals: [SpooledMessage], forgetting delivered: [SpoolKey], sharing: Bool = false, taking batches: [SharedBatch] = [],
+    _ arrivals: [SpooledMessage], forgetting delivered: [SpoolKey], sharing: Bool = false,
+    taking batches: [SharedBatch] = [],
     at now: Int64
   ) throws(HubError) -> SpoolOutcome {
     try write { db in

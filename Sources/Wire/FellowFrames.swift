@@ -268,7 +268,8 @@ public enum SharedEntry: Sendable {
 
   /// Reads the entry at the reader's place, which was made over the whole body.
   init(from reader: inout ByteReader, log: ShareHead.Log) throws(DecodeError) {
-    guard let kind = Kind(rawValue: try reader.integer()), (kind.rawValue >= Kind.message.rawValue) == (log == .messages)
+    guard let kind = Kind(rawValue: try reader.integer()),
+      (kind.rawValue >= Kind.message.rawValue) == (log == .messages)
     else { throw .invalid }
     switch kind {
     case .node: self = .node(try SharedNode(from: &reader))

@@ -87,6 +87,11 @@ public enum Limits {
   public static let failbackMs: UInt64 = 600_000
   /// The same after the preferred one turned the node away in a way that only a person can mend.
   public static let failbackRefusedMs: UInt64 = 86_400_000
+  /// Below this of 100 the preferred hub comes and goes: the node looks for it this many times more seldom.
+  public static let healthPoor: UInt8 = 25
+  public static let healthPoorFactor: UInt64 = 4
+  /// A link that lasts so long speaks for its hub, a shorter one against it.
+  public static let healthLinkMs: UInt64 = 60_000
   public static let drainMs: UInt64 = 5_000
   public static let inboxSlots = 32
   /// Of these, ordinary messages of one source may hold so many: whoever writes a lot leaves room for the others.

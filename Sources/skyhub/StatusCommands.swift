@@ -59,7 +59,9 @@ struct StatusCommand: ParsableCommand {
   /// Whether this hub's fellow has what it has, and if not, how much is missing.
   private func row(of fellow: FellowStatus) -> (String, String) {
     let since = span(max(0, wallClockNow() - fellow.since))
-    var parts = [fellow.linked ? "linked for \(since)" : "away for \(since)", fellow.inStep ? "in step" : "out of step"]
+    var parts = [
+      fellow.linked ? "linked for \(since)" : "away for \(since)", fellow.inStep ? "in step" : "out of step",
+    ]
     if fellow.missing > 0 { parts.append("it lacks \(fellow.missing) messages or ends of messages") }
     if fellow.catchingUp { parts.append("this hub catches up") }
     if !fellow.linked, let reason = fellow.reason { parts.append(reason) }

@@ -150,7 +150,8 @@ import Wire
     // Somebody who still knows the old one.
     try sender.post("still the old id", to: twice, sequence: 2, now: scene.now)
     scene.pass(100)
-    #expect(a.durable.map(\.text) == ["to the old id", "still the old id"] && sender.stored.allSatisfy { $0.failure == nil })
+    #expect(
+      a.durable.map(\.text) == ["to the old id", "still the old id"] && sender.stored.allSatisfy { $0.failure == nil })
     #expect(try scene.hubs.map { try $0.registry.spoolCount() } == [0, 0])
   }
 
@@ -174,7 +175,8 @@ import Wire
     // Every hub knew some of the same identities, under ids of its own.
     for (i, hub) in scene.hubs.enumerated() {
       for number in 0..<6 where (number + i) % 3 != 0 {
-        _ = try hub.registry.allow(key: TestNode(number + 10).key, label: "h\(i)", now: Int64(100 + (number * 7 + i * 5) % 11))
+        _ = try hub.registry.allow(
+          key: TestNode(number + 10).key, label: "h\(i)", now: Int64(100 + (number * 7 + i * 5) % 11))
       }
     }
     for hub in scene.hubs { try scene.start(hub) }
@@ -196,7 +198,8 @@ import Wire
     swarm.connect(a)
     try a.post("x", to: try #require(try swarm.registry.node(key: b.key)).id, sequence: 1, now: swarm.now)
     swarm.pass(30)
-    #expect(try swarm.registry.newestMarks() == LogMarks() && swarm.registry.nodes().map(\.id) == [1_000_000, 1_000_001])
+    #expect(
+      try swarm.registry.newestMarks() == LogMarks() && swarm.registry.nodes().map(\.id) == [1_000_000, 1_000_001])
   }
 
   @Test func aHubThatIsAloneAgainForgetsItsLogs() throws {

@@ -68,7 +68,8 @@ final class FellowScene {
     configuration.fellows = hubs.filter { $0 !== hub }.map(\.entry)
     adjust(hub.id, &configuration)
     hub.core = HubCore(
-      configuration: configuration, registry: hub.registry, identity: Identity(seed: Secret<32>(Bytes32(hub.seed)!.raw)!),
+      configuration: configuration, registry: hub.registry,
+      identity: Identity(seed: Secret<32>(Bytes32(hub.seed)!.raw)!),
       pin: Bytes32(repeating: 3), seed: Secret<32>(Bytes32(keyBytes(4_000 + Int(hub.id)))!.raw)!,
       log: HubLog { [unowned hub] in hub.lines.append($0) }, wallClockMs: { [unowned self] in self.wallMs })
     try hub.core.openFellows(now: now)
@@ -91,7 +92,9 @@ final class FellowScene {
   }
 
   private func cut(_ pipe: Pipe) {
-    for (hub, link, id) in [pipe.from, pipe.to] where hub.isUp && link.id == id { hub.core.lost(link, reason: .linkClosed) }
+    for (hub, link, id) in [pipe.from, pipe.to] where hub.isUp && link.id == id {
+      hub.core.lost(link, reason: .linkClosed)
+    }
   }
 
   func partition(_ a: UInt32, _ b: UInt32) {

@@ -61,7 +61,9 @@ import Wire
       case 0:
         let up = scene.hubs.filter(\.isUp)
         // A disk is lost only while others have all that was acknowledged.
-        if up.count > 1 { try scene.kill(up[dice.next(up.count)], losesDisk: up.count == 3 && scene.isInStep && dice.next(2) == 0) }
+        if up.count > 1 {
+          try scene.kill(up[dice.next(up.count)], losesDisk: up.count == 3 && scene.isInStep && dice.next(2) == 0)
+        }
       case 1, 2: if let down = scene.hubs.first(where: { !$0.isUp }) { try scene.start(down) }
       case 3: scene.partition(UInt32(1 + dice.next(3)), UInt32(1 + dice.next(3)))
       case 4, 5: scene.heal()

@@ -19,7 +19,8 @@ import Wire
       #expect(row[1] == "`\(code.token)`" && row[2] == "\(code.sentence)")
     }
     let told = Set(table.compactMap { UInt16($0[0]) })
-    for code in ErrorCode.allCases where (30...56).contains(code.number) || (80...90).contains(code.number)
+    for code in ErrorCode.allCases
+    where (30...56).contains(code.number) || (80...90).contains(code.number)
       || (110...119).contains(code.number)
     {
       #expect(told.contains(code.number), "\(code) is missing")

@@ -20,6 +20,7 @@ private let published: [UInt16: String] = [
   90: "addresses_exhausted",
   91: "no_model", 92: "model_failed", 93: "model_hung", 94: "model_refused",
   95: "cancelled", 96: "off_duty", 97: "over_budget", 98: "bad_numbers", 99: "quota_used", 100: "upstream_failed",
+  110: "fellow_unknown", 111: "fellow_mismatch", 112: "fellow_fault",
 ]
 
 @Suite struct ErrorCodeTests {

@@ -30,7 +30,11 @@ import Wire
     var queue = ByteQueue(capacity: Limits.frameBodyBytes)
     ShareHead(log: log, isInStep: true, upTo: 9).append(to: &queue)
     for entry in entries {
-      if case .message = entry { _ = entry.append(to: &queue, text: text.span.bytes) } else { _ = entry.append(to: &queue) }
+      if case .message = entry {
+        _ = entry.append(to: &queue, text: text.span.bytes)
+      } else {
+        _ = entry.append(to: &queue)
+      }
     }
     let bytes = queue.bytes
     return (0..<bytes.byteCount).map { bytes[$0] }
