@@ -154,8 +154,10 @@ extension FuzzTarget {
       let value = try Vote(decoding: body)
       value.append(to: &queue)
       precondition(queue.bytes.elementsEqual(body))
-    // Words are the target `manifest`'s, answers the target `question`'s.
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer, .answer: break
+    // Words are the target `manifest`'s, answers the target `question`'s, what hubs share that of `fellows`.
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer, .answer, .fellow, .share,
+      .committed, .here, .gone, .probe, .alive:
+      break
     }
   }
 
@@ -229,7 +231,8 @@ extension FuzzTarget {
       Answer.Head(id: 7, failure: .noAnswer).append(
         signature: InlineArray(repeating: 1), brand: "", sources: 0, to: &queue)
     case .vote: Vote(id: 7, isGood: true).append(to: &queue)
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .fellow, .share, .committed, .here, .gone, .probe, .alive:
+      break
     }
     return queue.array
   }
