@@ -48,8 +48,10 @@ final class Fellow {
   /// What is committed here of its logs.
   var taken = LogMarks()
   /// It still sends what was missed, or it may have older messages than this hub: nothing durable is delivered until then.
-  var heldUntil: Instant
-  var isSendingMissed = true
+  private(set) var heldUntil: Instant
+  private(set) var isSendingMissed = true
+  /// However long that takes, no longer than until then.
+  private var holdEnds: Instant
 
   // MARK: Dialling
 
@@ -61,14 +63,15 @@ final class Fellow {
     self.entry = entry
     dialAt = isDialled ? now : nil
     heldUntil = now + Limits.fellowHoldMs
+    holdEnds = now + Limits.fellowHoldMostMs
   }
 
   /// The link is up and both sides are who they say.
-  func linked(_ link: LinkId, at seconds: Int64) {
+  func linked(_ link: LinkId, at seconds: Int64, now: Instant) {
     self.link = link
     failure = nil
     sinceSeconds = seconds
-    isSendingMissed = true
+    mayHaveOlder(now: now)
     retryMs = Limits.fellowRetryFirstMs
   }
 
@@ -93,8 +96,19 @@ final class Fellow {
     case .registry: taken.registry = max(taken.registry, head.upTo)
     case .messages: taken.messages = max(taken.messages, head.upTo)
     }
-    isSendingMissed = !head.isInStep
+    if head.isInStep {
+      isSendingMissed = false
+    } else if isSendingMissed {
+      heldUntil = min(now + Limits.fellowHoldMs, holdEnds)
+    } else {
+      mayHaveOlder(now: now)
+    }
+  }
+
+  private func mayHaveOlder(now: Instant) {
+    isSendingMissed = true
     heldUntil = now + Limits.fellowHoldMs
+    holdEnds = now + Limits.fellowHoldMostMs
   }
 
   func lost(_ failure: ErrorCode?, at seconds: Int64, now: Instant) {
@@ -108,8 +122,7 @@ final class Fellow {
     if self.failure == nil { self.failure = failure ?? .linkClosed }
     sinceSeconds = seconds
     beatDue = .never
-    isSendingMissed = true
-    heldUntil = now + Limits.fellowHoldMs
+    mayHaveOlder(now: now)
     retry(now: now)
   }
 

@@ -117,7 +117,7 @@ extension HubCore {
     }
     if let old = fellow.link.flatMap({ self.link($0) }) { close(old, .linkClosed, now: now) }
     entered(link, now: now)
-    fellow.linked(link.id, at: wallSeconds)
+    fellow.linked(link.id, at: wallSeconds, now: now)
     log.line(.notice, "fellow \(fellow.name) is linked, at \(link.address)")
     scratch.consume(scratch.count)
     scratch.append(bigEndian: fellows.registry)

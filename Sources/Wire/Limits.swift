@@ -327,8 +327,9 @@ public enum Limits {
   public static let fellowPatienceMs: UInt64 = 2_000
   public static let fellowLagMs: UInt64 = 500
   /// Durable messages are not delivered for so long while a fellow may have older ones: after a start, after its link
-  /// broke, and while it sends what was missed.
+  /// broke, and since the last word of it while it sends what was missed; for no longer than the second.
   public static let fellowHoldMs: UInt64 = 3_000
+  public static let fellowHoldMostMs: UInt64 = 30_000
   /// The first and the longest wait before a fellow is dialled again.
   public static let fellowRetryFirstMs: UInt64 = 200
   public static let fellowRetryCapMs: UInt64 = 5_000
