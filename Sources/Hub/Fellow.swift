@@ -39,6 +39,8 @@ final class Fellow {
   private var lag: [(marks: LogMarks, at: Instant)] = []
   /// It has nothing of this registry: duplicate windows go to it when the messages are there. The row of the last that went.
   var windowRow: Int64?
+  /// There was no room to tell it that it is in step, or is not any more.
+  var owesStep = false
   /// Nodes that have come or gone and of which it was not told.
   var untold: Set<UInt32> = []
   var beatDue = Instant.never
@@ -117,6 +119,7 @@ final class Fellow {
     isGreeted = false
     isInStep = false
     untold.removeAll()
+    owesStep = false
     onTheWay.removeAll()
     lag.removeAll()
     if self.failure == nil { self.failure = failure ?? .linkClosed }

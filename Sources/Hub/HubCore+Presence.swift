@@ -57,7 +57,8 @@ extension HubCore {
   private func say(_ kind: FrameKind, _ id: UInt32, to link: HubLink, now: Instant) {
     scratch.consume(scratch.count)
     scratch.append(bigEndian: id)
-    send(FrameHeader(kind: kind), scratch, to: link, now: now)
+    // A link without room for a word is not that of a hub that is well; what it asked it asks again.
+    _ = put(FrameHeader(kind: kind), scratch, to: link, now: now)
   }
 
   // MARK: Hearing

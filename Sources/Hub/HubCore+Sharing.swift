@@ -40,6 +40,7 @@ extension HubCore {
   func pump(_ fellow: Fellow, now: Instant) {
     guard fellow.isGreeted, let link = fellow.link.flatMap({ self.link($0) }), link.phase == .online else { return }
     tellPresence(to: fellow, over: link, now: now)
+    if fellow.owesStep, hasRoom(link) { tellStep(to: fellow, now: now) }
     do throws(HubError) {
       while fellow.onTheWay.count < Limits.sharesOnTheWay, hasRoom(link) {
         guard try share(with: fellow, over: link, now: now) else { break }
@@ -135,7 +136,7 @@ extension HubCore {
   private func tellStep(to fellow: Fellow, now: Instant) {
     guard let link = fellow.link.flatMap({ self.link($0) }) else { return }
     beginShare(.messages, upTo: fellow.sent.messages, fellow)
-    send(FrameHeader(kind: .share), scratch, to: link, now: now)
+    fellow.owesStep = put(FrameHeader(kind: .share), scratch, to: link, now: now) != nil
   }
 
   /// Says what has waited for fellows, as far as those in step have it.
