@@ -5,6 +5,8 @@
 #   swarm_begin [BOARD]        makes $data; the node programs are those of BOARD (this machine's by default)
 #   use_board BOARD            from here on the node programs are those of BOARD, with its emulator if need be
 #   start_hub [NAME]           a hub with its data in $data/NAME (hub), on $port of 127.0.0.1, with ${hub_options[@]}
+#   name_hubs N...             makes keys and ports of the hubs $data/hubN, which are to be each other's fellows
+#   start_fellow N             starts one of them, as number N, at its port
 #   start_node NAME [OPT...]   a node with its own configuration (lines in $node_settings are appended)
 #   ticket [OPTION...]         a join ticket of the hub
 #   on NAME COMMAND...         skynodctl for node NAME
@@ -86,6 +88,28 @@ start_hub() {
   pids+=($!)
   pid_of[$name]=$!
   wait_for "the hub's start" "$hub" status --data "$data/$name"
+}
+
+declare -A port_of=() fellow_of=()
+# Keys are made before the first start, so that each can be told of the others.
+name_hubs() {
+  local n words
+  for n; do
+    port_of[$n]=$(free_port)
+    words=$("$hub" id --json --data "$data/hub$n")
+    fellow_of[$n]=NOD$n@127.0.0.1:${port_of[$n]},$(json_value pin <<<"$words"),$(json_value key <<<"$words")
+  done
+}
+fellow_options() { # fellow_options N: what hub N is told of itself and the others, a word a line
+  local n
+  printf '%s\n' --hub-id "$1"
+  for n in "${!fellow_of[@]}"; do [ "$n" = "$1" ] || printf '%s\n' --fellow "${fellow_of[$n]}"; done
+}
+start_fellow() {
+  port=${port_of[$1]}
+  mapfile -t hub_options < <(fellow_options "$1")
+  start_hub "hub$1"
+  hub_options=()
 }
 
 start_node() {

@@ -96,6 +96,8 @@ public struct HubStatus: Codable, Equatable, Sendable {
   public var bytesOut: UInt64 = 0
   /// The longest turn of the loop, milliseconds.
   public var longestTurnMs: UInt64 = 0
+  /// Nil when none are configured.
+  public var fellows: [FellowStatus]?
 
   public init() {}
 }
@@ -107,8 +109,11 @@ public struct OnlineNode: Codable, Equatable, Sendable {
   public var connectedSeconds: UInt64
   public var quietMs: UInt64
   public var agent: String
+  /// The hub that it is linked to: this one, or a fellow.
+  public var hub: UInt32
 
-  public init(id: UInt32, address: String, connectedSeconds: UInt64, quietMs: UInt64, agent: String) {
+  public init(id: UInt32, address: String, connectedSeconds: UInt64, quietMs: UInt64, agent: String, hub: UInt32) {
+    self.hub = hub
     self.id = id
     self.address = address
     self.connectedSeconds = connectedSeconds

@@ -25,8 +25,15 @@ public struct HubConfiguration: Sendable {
   public var upstream: UpstreamConfiguration?
   /// Other hubs, most preferred first, after this one.
   public var peers: [HubEntry] = []
+  /// Hubs that keep what this one keeps. Nodes are told of them as of the others, before those.
+  public var fellows: [HubEntry] = []
 
   public init() {}
+
+  /// The first of the million ids that this hub gives when it has fellows.
+  var firstId: UInt32 {
+    Limits.fellowIdsFirst + (hubId &- 1) % UInt32(Limits.hubListCount) * Limits.fellowIdsEach
+  }
 
   /// Connections of every kind at once: online, shaking hands, saying goodbye.
   var linksMaximum: Int { maxNodes + 2 * Self.handshakesMaximum }
@@ -49,8 +56,35 @@ public struct HubConfiguration: Sendable {
     guard (1...100_000).contains(maxNodes) else {
       throw HubError(.badConfiguration, "--max-nodes must be 1 to 100000")
     }
-    guard peers.count < Limits.hubListCount else {
-      throw HubError(.badConfiguration, "--peer-hub can be given at most \(Limits.hubListCount - 1) times")
+    guard peers.count + fellows.count < Limits.hubListCount else {
+      throw HubError(
+        .badConfiguration, "--peer-hub and --fellow can be given at most \(Limits.hubListCount - 1) times together")
+    }
+    try checkFellows()
+  }
+}
+
+extension HubConfiguration {
+  private func checkFellows() throws(HubError) {
+    // Ids of nodes come from a million of each hub's own, of which there are eight.
+    var places = [(hubId &- 1) % UInt32(Limits.hubListCount): "this hub's --hub-id \(hubId)"]
+    for fellow in fellows {
+      let name = PeerHub(fellow).text
+      guard fellow.id > 0 else {
+        throw HubError(
+          .badConfiguration, "--fellow \(name): the hub's number is missing",
+          hint: "write NOD and its --hub-id in front: NOD2@HOST:PORT,PIN,KEY, as its skyhub id prints it")
+      }
+      guard fellow.hasKey, fellow.isPinned else {
+        throw HubError(.badConfiguration, "--fellow \(name): pin and key must not be zero", hint: "see its skyhub id")
+      }
+      if let other = places.updateValue(
+        "--fellow NOD\(fellow.id)", forKey: (fellow.id - 1) % UInt32(Limits.hubListCount))
+      {
+        throw HubError(
+          .badConfiguration, "--fellow NOD\(fellow.id) and \(other) would give nodes the same ids",
+          hint: "number the hubs 1 to \(Limits.hubListCount) with --hub-id")
+      }
     }
   }
 }
@@ -58,6 +92,8 @@ public struct HubConfiguration: Sendable {
 /// Another hub in one word: `[NODid@]HOST:PORT,PIN,KEY`, PIN and KEY in hexadecimal. Public data.
 public struct PeerHub: Equatable, Sendable {
   public let entry: HubEntry
+
+  public init(_ entry: HubEntry) { self.entry = entry }
 
   public init(place: HostPort, id: UInt32 = 0, pin: Bytes32, key: Bytes32) {
     // A `HostPort` is checked to be a host name of a length that fits.
@@ -81,9 +117,10 @@ public struct PeerHub: Equatable, Sendable {
     self.init(place: place, id: id, pin: pin, key: key)
   }
 
+  public var place: HostPort { HostPort(host: entry.host.string, port: entry.port) }
+
   public var text: String {
-    let place = HostPort(host: entry.host.string, port: entry.port).text
-    let fields = "\(place),\(Data(entry.pin).hex),\(Data(entry.key).hex)"
+    let fields = "\(place.text),\(Data(entry.pin).hex),\(Data(entry.key).hex)"
     return entry.id == 0 ? fields : "NOD\(entry.id)@\(fields)"
   }
 }

@@ -134,7 +134,7 @@ extension HubCore {
 
   /// Hands a node what is kept for it, as far as the link and the rules of delivery allow.
   func deliver(to id: UInt32, now: Instant) {
-    guard let delivery = deliveries[id], !delivery.isPaused,
+    guard let delivery = deliveries[id], !delivery.isPaused, !isHolding(now: now),
       let link = live.link(of: id).flatMap({ self.link($0) })
     else { return }
     let free = Limits.storedEntries - delivery.inFlight.count
@@ -143,7 +143,8 @@ extension HubCore {
       for message in try registry.spooled(
         for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: free)
       {
-        guard hand(message, to: link, delivery, now: now) else { break }
+        // After the cursor went back, or for one that was put behind another of its ring.
+        guard delivery.inFlight.contains(message.key) || hand(message, to: link, delivery, now: now) else { break }
         delivery.cursor = message.row
       }
     } catch { log.line(.error, error.description) }
@@ -205,7 +206,7 @@ extension HubCore {
 
   // MARK: Time
 
-  private func flushSpool(by deadline: Instant) {
+  func flushSpool(by deadline: Instant) {
     spoolDue = min(spoolDue, deadline)
     wake(at: spoolDue)
   }
@@ -213,22 +214,26 @@ extension HubCore {
   /// One commit for all that has gathered; only then is a word said about it.
   func flushSpool(now: Instant) {
     spoolDue = .never
-    guard !arrivals.isEmpty || !delivered.isEmpty else { return }
+    guard !arrivals.isEmpty || !delivered.isEmpty || !fellows.batches.isEmpty else { return }
     let taken = arrivals
+    let batches = fellows.batches
     arrivals.removeAll(keepingCapacity: true)
-    var verdicts: [ErrorCode?]
+    var outcome = SpoolOutcome()
     do throws(HubError) {
-      verdicts = try registry.spool(taken.map(\.message), forgetting: delivered, at: wallSeconds)
+      outcome = try registry.spool(
+        taken.map(\.message), forgetting: delivered, sharing: hasFellows, taking: batches, at: wallSeconds)
       delivered.removeAll(keepingCapacity: true)
+      fellows.batches.removeAll(keepingCapacity: true)
     } catch {
       log.line(.error, error.description)
-      verdicts = taken.map { _ in .busy }
+      outcome.verdicts = taken.map { _ in .busy }
+      outcome.newest = fellows.newest
       // What was delivered is forgotten another time; until then it may be delivered again, and is recognised.
       if delivered.count > Self.arrivalsPending { delivered.removeFirst(delivered.count - Self.arrivalsPending) }
       flushSpool(by: now + Limits.resumeMs)
     }
     var words: [Arrival.Sender: [StoredEntry]] = [:]
-    for (arrival, failure) in zip(taken, verdicts) {
+    for (arrival, failure) in zip(taken, outcome.verdicts) {
       if failure == nil {
         status.messagesStored += 1
         if arrival.message.isSealed { status.messagesSealed += 1 }
@@ -237,10 +242,21 @@ extension HubCore {
       words[arrival.sender, default: []].append(
         StoredEntry(stream: arrival.message.stream, sequence: arrival.message.sequence, failure: failure))
     }
+    if hasFellows {
+      if !words.isEmpty { fellows.words.append((outcome.newest, words)) }
+      noteShared(outcome.newest, now: now)
+      tookShares(batches, outcome.shared, now: now)
+      releaseWords(now: now)
+    } else {
+      say(words, now: now)
+    }
+    for id in outcome.destinations { deliver(to: id, now: now) }
+  }
+
+  func say(_ words: [Arrival.Sender: [StoredEntry]], now: Instant) {
     for (sender, entries) in words {
       if let link = link(sender.link) { sayStored(entries, to: sender.id, over: link, now: now) }
     }
-    for id in Set(taken.map(\.message.destination)) { deliver(to: id, now: now) }
   }
 
   /// Deliveries whose wait is over begin again at their oldest message.

@@ -12,7 +12,7 @@ extension HubCore {
     case .message where frame.isDurable: takeDurable(frame, from: link, id, now: now)
     case .stored: takeStored(from: link, id, now: now)
     case .message: route(frame, from: link, id, now: now)
-    case .pong: live.answered(id, now: now)
+    case .pong: answered(id, now: now)
     case .receipt: takeReceipt(frame, from: link, id, now: now)
     case .wordQuery: answerWords(link, id, now: now)
     case .dictionaryRequest: sendPiece(link, id, now: now)
@@ -73,6 +73,10 @@ extension HubCore {
       return receipt(for: frame, to: link, failure: failure, now: now)
     }
     switch Router.decide(frame, live: live) {
+    case .undeliverable where frame.hops < Limits.hops && linkElsewhere(to: frame.destination) != nil:
+      fillScratch(link.session.body)
+      let failure = forward(frame, to: fellows.away.link(of: frame.destination)!, now: now)
+      if let failure { receipt(for: frame, to: link, failure: failure, now: now) }
     case .undeliverable(let code):
       status.messagesUnreachable += 1
       receipt(for: frame, to: link, failure: code, now: now)
@@ -101,9 +105,10 @@ extension HubCore {
     } catch {
       return close(link, error, now: now)
     }
-    guard let target = live.link(of: frame.destination).flatMap({ self.link($0) }) else { return }
+    let here = live.link(of: frame.destination).flatMap { self.link($0) }
+    guard let target = here ?? linkElsewhere(to: frame.destination), frame.hops < Limits.hops else { return }
     var onward = frame
-    onward.hops &+= 1
+    onward.hops += 1
     // Without room for it the sender hears nothing and counts the message as lost in time.
     _ = put(onward, scratch, to: target, now: now)
   }
@@ -125,7 +130,9 @@ extension HubCore {
     log.line(.notice, "dictionary generation \(dictionary.generation)")
     // Who does not read now hears of it with its next link.
     let room = Session.recordBytes(body: Limits.frameBodyBytes)
-    for link in links where link.phase == .online && link.session.output.space >= room { configure(link, now: now) }
+    for link in links where link.phase == .online && link.fellow == nil && link.session.output.space >= room {
+      configure(link, now: now)
+    }
   }
 
   private func sendPiece(_ link: HubLink, _ id: UInt32, now: Instant) {
@@ -155,7 +162,7 @@ extension HubCore {
   }
 
   /// Hands on the body in `scratch`. Nil when it is in the destination's link.
-  private func forward(_ frame: FrameHeader, to target: LinkId, now: Instant) -> ErrorCode? {
+  func forward(_ frame: FrameHeader, to target: LinkId, now: Instant) -> ErrorCode? {
     guard let link = self.link(target) else { return .unreachable }
     var onward = frame
     onward.hops += 1
@@ -176,7 +183,7 @@ extension HubCore {
     return nil
   }
 
-  private func receipt(for frame: FrameHeader, to link: HubLink, failure: ErrorCode?, now: Instant) {
+  func receipt(for frame: FrameHeader, to link: HubLink, failure: ErrorCode?, now: Instant) {
     scratch.consume(scratch.count)
     _ = Receipt(sequence: frame.sequence, failure: failure).append(to: &scratch)
     send(

@@ -17,7 +17,7 @@ extension HubCore {
     fillScratch(link.session.body)
     let answer: Admitted
     do throws(ErrorCode) {
-      answer = try judge(scratch.bytes, over: link, relay: relay)
+      answer = try judge(scratch.bytes, over: link, relay: relay, now: now)
     } catch {
       return close(link, error, now: now)
     }
@@ -30,12 +30,12 @@ extension HubCore {
     _ = put(FrameHeader(kind: .admitted, destination: relay, sequence: frame.sequence), scratch, to: link, now: now)
   }
 
-  private func judge(_ body: RawSpan, over link: HubLink, relay: UInt32) throws(ErrorCode) -> Admitted {
+  private func judge(_ body: RawSpan, over link: HubLink, relay: UInt32, now: Instant) throws(ErrorCode) -> Admitted {
     try Admit.check(body)
     let exporter = Bytes32(copying: body.extracting(0..<Limits.exporterBytes))
     let shown = Data(copying: body.extracting(Limits.exporterBytes..<body.byteCount))
     let hello = try Hello(decoding: body.extracting(Limits.exporterBytes..<body.byteCount))
-    let verdict = admission(of: hello) { verifier in
+    let verdict = admission(of: hello, now: now) { verifier in
       shown.withUnsafeBytes { Session.provesToken(verifier, exporter: exporter, hello: $0.bytes) }
     }
     switch verdict {
@@ -82,6 +82,7 @@ extension HubCore {
         claim, by: key, nonce: link.session.linkNonce, hub: identity.publicKey, relay: relay)
     else { return .badSignature }
     if isFull(for: claim.id) { return .hubFull }
+    if let objection = objection(to: claim.id, instance: Data(claim.instance), on: link, now: now) { return objection }
     let place = Place(link: link.id, relay: relay)
     let verdict = live.enter(id: claim.id, instance: Data(claim.instance), at: place, now: now)
     guard case .welcome(let replaced) = verdict else { return turnAway(link, claim.id, verdict, now: now) }
@@ -100,7 +101,7 @@ extension HubCore {
     do throws(ErrorCode) {
       let word = try RouteWord(decoding: link.session.body)
       guard live.detach(word.id, from: link.id) else { return }
-      deliveries[word.id] = nil
+      noteDeparture(of: word.id, now: now)
       log.line(.info, "\(NodeName.text(word.id)) left \(NodeName.text(relay))")
     } catch { close(link, error, now: now) }
   }

@@ -29,6 +29,7 @@ extension HubCore {
         return self.log.line(.warning, "\(NodeName.text(id)): its card does not verify")
       }
       try self.registry.setCard(body.isEmpty ? nil : body, of: id, at: self.wallSeconds)
+      self.registryChangesSoon(now: now)
     }
     guard let delivery = deliveries[id], !delivery.takesSealed else { return }
     delivery.takesSealed = true
@@ -103,6 +104,7 @@ extension HubCore {
       failure = try refusal(of: body, from: id, to: receiver)
       if failure == nil {
         try registry.keep(OfferRecord(source: id, destination: receiver, body: body), at: wallSeconds)
+        registryChangesSoon(now: now)
       }
     } catch {
       return log.line(.error, error.description)

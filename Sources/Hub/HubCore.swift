@@ -65,12 +65,15 @@ public final class HubCore {
   var updates = UpdateDesk()
   var jobs = HubJobs()
   var questions = HubQuestions()
+  var fellows = FellowDesk()
   var sends: [UInt64: PendingSend] = [:]
   var sendResults: [SendReceipt] = []
   /// Rises over restarts too: it starts at the wall clock.
   private var nextSequence: UInt64
-  public private(set) var isDraining = false
+  public internal(set) var isDraining = false
   public private(set) var nextDeadline = Instant.never
+  /// The time of the last call that had one.
+  private var latest = Instant(ms: 0)
   var status = HubStatus()
   private(set) var handshaking = 0
 
@@ -90,6 +93,7 @@ public final class HubCore {
     let place = configuration.advertise
     hubs.append(
       PeerHub(place: place, id: configuration.hubId, pin: pin, key: identity.publicKey).entry)
+    for fellow in configuration.fellows.sorted(by: { $0.id < $1.id }) { hubs.append(fellow) }
     for peer in configuration.peers { hubs.append(peer) }
     self.hubs = hubs
     self.identity = identity
@@ -144,6 +148,7 @@ public final class HubCore {
 
   /// Works on what `link.session.input` holds. True when it stopped for fairness and wants another turn.
   func process(_ link: HubLink, now: Instant) -> Bool {
+    latest = now
     var left = Self.framesPerTurn
     while link.phase == .joining || link.phase == .online {
       guard link.session.output.space >= Self.outputReserve else { return false }
@@ -171,7 +176,7 @@ public final class HubCore {
     if link.phase == .online, let id = link.nodeId, let reason {
       log.line(.info, "\(NodeName.text(id)) left: \(reason.sentence)")
     }
-    leave(link)
+    leave(link, reason, now: latest)
     link.release()
     freeSlots.append(link.id.slot)
   }
@@ -180,18 +185,7 @@ public final class HubCore {
   func close(_ link: HubLink, _ code: ErrorCode, now: Instant) {
     guard link.phase != .closing, link.phase != .free else { return }
     link.session.close(code, now: now)
-    beginClosing(link, now: now)
-  }
-
-  /// Every live session, by id.
-  func onlineNodes(now: Instant) -> [OnlineNode] {
-    live.ids.sorted().compactMap { id in
-      guard let place = live.place(of: id), let link = link(place.link) else { return nil }
-      return OnlineNode(
-        id: id, address: place.relay.map { "via \(NodeName.text($0))" } ?? link.address,
-        connectedSeconds: now.since(link.joinedAt) / 1_000, quietMs: now.since(link.lastHeardAt),
-        agent: place.relay == nil ? link.agent : "")
-    }
+    beginClosing(link, code, now: now)
   }
 
   func link(_ id: LinkId) -> HubLink? {
@@ -214,30 +208,36 @@ public final class HubCore {
     touched.append(link)
   }
 
-  private func leave(_ link: HubLink) {
-    for id in live.leave(link.id) { deliveries[id] = nil }
+  private func leave(_ link: HubLink, _ reason: ErrorCode?, now: Instant) {
+    if let fellow = link.fellow { leftFellow(link, fellow, reason, now: now) }
+    for id in live.leave(link.id) { noteDeparture(of: id, now: now) }
+  }
+
+  func noteDeparture(of id: UInt32, now: Instant) {
+    deliveries[id] = nil
+    presenceChanged(of: id, now: now)
   }
 
   /// Ends the session at a place where a node is not, or not any more.
   func drop(_ id: UInt32, at place: Place, _ code: ErrorCode, now: Instant) {
     guard let link = link(place.link) else { return }
     guard let relay = place.relay else { return close(link, code, now: now) }
-    if live.detach(id, from: place.link) { deliveries[id] = nil }
+    if live.detach(id, from: place.link) { noteDeparture(of: id, now: now) }
     sayGone(id, code, relay: relay, on: link, now: now)
   }
 
-  private func beginClosing(_ link: HubLink, now: Instant) {
+  private func beginClosing(_ link: HubLink, _ code: ErrorCode? = nil, now: Instant) {
     if link.phase == .securing || link.phase == .joining { handshaking -= 1 }
-    leave(link)
+    leave(link, code, now: now)
     link.beginClosing(by: now + Limits.drainMs)
     wake(at: link.closesBy)
     touch(link)
   }
 
-  private func failed(_ link: HubLink, _ code: ErrorCode, now: Instant) {
+  func failed(_ link: HubLink, _ code: ErrorCode, now: Instant) {
     if link.phase == .joining { status.refused["\(code.token)", default: 0] += 1 }
     log.line(.notice, "\(describe(link)): \(code.sentence)")
-    beginClosing(link, now: now)
+    beginClosing(link, code, now: now)
   }
 
   /// A sequence never used before.
@@ -247,7 +247,8 @@ public final class HubCore {
   }
 
   func describe(_ link: HubLink) -> String {
-    link.nodeId.map { "\(NodeName.text($0)) at \(link.address)" } ?? link.address
+    let name = link.nodeId.map(NodeName.text) ?? link.fellow.map { "fellow \($0.name)" }
+    return name.map { "\($0) at \(link.address)" } ?? link.address
   }
 
   func wake(at instant: Instant) { nextDeadline = min(nextDeadline, instant) }
@@ -257,33 +258,41 @@ public final class HubCore {
   private func handle(_ event: Session.Event, on link: HubLink, now: Instant) {
     switch event {
     case .hello: judge(link, now: now)
-    case .established: enter(link, now: now)
+    case .established:
+      if let fellow = link.fellow { enterFellow(link, fellow, now: now) } else { enter(link, now: now) }
     case .frame(let frame):
       link.lastHeardAt = now
-      handle(frame, on: link, now: now)
+      if let fellow = link.fellow {
+        handle(frame, of: fellow, on: link, now: now)
+      } else {
+        handle(frame, on: link, now: now)
+      }
     case .rekeyed:
       link.lastHeardAt = now
       status.rekeys += 1
     case .closed(let code):
       log.line(.info, "\(describe(link)) closed the link: \(code.sentence)")
-      beginClosing(link, now: now)
+      beginClosing(link, code, now: now)
     }
   }
 
   /// HELLO: nothing it says is proven yet, apart from the token.
   private func judge(_ link: HubLink, now: Instant) {
     guard let hello = link.session.peerHello else { return }
+    if hello.nodeClass == .infrastructure { return judgeFellow(link, hello, now: now) }
     link.instance = Data(hello.instance)
     link.agent = hello.agentText.string
     link.fingerprint = Data(hello.fingerprint)
-    switch admission(of: hello, provesToken: { link.session.provesToken($0) }) {
+    switch admission(of: hello, now: now, provesToken: { link.session.provesToken($0) }) {
     case .failure(let code): refuse(link, code, now: now)
     case .success(let id): welcome(link, id, now: now)
     }
   }
 
   /// The id of a node that may come in, over whatever link.
-  func admission(of hello: Hello, provesToken: @escaping (borrowing Secret<32>) -> Bool) -> Result<UInt32, ErrorCode> {
+  func admission(
+    of hello: Hello, now: Instant, provesToken: @escaping (borrowing Secret<32>) -> Bool
+  ) -> Result<UInt32, ErrorCode> {
     let request = JoinRequest(
       key: Data(hello.identity), fingerprint: Data(hello.fingerprint), nodeClass: hello.nodeClass,
       agent: hello.agentText.string, tokenId: hello.hasToken ? Data(hello.tokenId) : nil
@@ -294,6 +303,8 @@ public final class HubCore {
     do throws(HubError) {
       let verdict = try registry.admit(request, now: wallSeconds)
       if case .success(let id) = verdict, isFull(for: id) { return .failure(.hubFull) }
+      // It may have been let in just now.
+      if hello.hasToken { registryChangesSoon(now: now) }
       return verdict
     } catch {
       log.line(.error, error.description)
@@ -326,7 +337,7 @@ public final class HubCore {
     }
   }
 
-  private func probe(_ id: UInt32, at place: Place, now: Instant) {
+  func probe(_ id: UInt32, at place: Place, now: Instant) {
     guard let link = link(place.link) else { return }
     // A link that cannot even take a ping does not answer, and is closed for that.
     do throws(ErrorCode) {
@@ -337,7 +348,7 @@ public final class HubCore {
     wake(at: now + LiveTable.probeMs)
   }
 
-  private func reportClone(_ link: HubLink, _ id: UInt32) {
+  func reportClone(_ link: HubLink, _ id: UInt32) {
     let held = live.link(of: id).flatMap { self.link($0)?.address } ?? "elsewhere"
     let detail = "refused at \(link.address), in use at \(held)"
     status.clones += 1
@@ -345,11 +356,11 @@ public final class HubCore {
     note { () throws(HubError) in try self.registry.noteClone(id: id, detail: detail, now: self.wallSeconds) }
   }
 
-  private func refuse(_ link: HubLink, _ code: ErrorCode, now: Instant) {
+  func refuse(_ link: HubLink, _ code: ErrorCode, now: Instant) {
     status.refused["\(code.token)", default: 0] += 1
     log.line(code == .sessionBusy ? .info : .notice, "\(describe(link)) refused: \(code.sentence)")
     link.session.refuse(code, now: now)
-    beginClosing(link, now: now)
+    beginClosing(link, code, now: now)
   }
 
   /// CONFIRM was good: the node holds its key. Now it may take the place of an older session.
@@ -360,6 +371,10 @@ public final class HubCore {
       status.refused["\(ErrorCode.revoked.token)", default: 0] += 1
       return close(link, .revoked, now: now)
     }
+    if let objection = objection(to: id, instance: link.instance, on: link, now: now) {
+      status.refused["\(objection.token)", default: 0] += 1
+      return close(link, objection, now: now)
+    }
     let verdict = live.enter(id: id, instance: link.instance, at: Place(link: link.id), now: now)
     guard case .welcome(let replaced) = verdict else {
       let code = turnAway(link, id, verdict, now: now)
@@ -367,13 +382,17 @@ public final class HubCore {
       return close(link, code, now: now)
     }
     if let replaced { drop(id, at: replaced, .linkClosed, now: now) }
-    handshaking -= 1
-    link.join(now: now)
+    entered(link, now: now)
     noteArrival(of: id, agent: link.agent, fingerprint: link.fingerprint, now: now)
-    wake(at: link.deadline(silenceMs: configuration.silenceMs))
     log.line(.info, "\(NodeName.text(id)) joined from \(link.address)")
     configure(link, now: now)
     deliver(to: id, now: now)
+  }
+
+  func entered(_ link: HubLink, now: Instant) {
+    handshaking -= 1
+    link.join(now: now)
+    wake(at: link.deadline(silenceMs: configuration.silenceMs))
   }
 
   /// A node is here, wherever that is; its deliveries begin anew.
@@ -384,6 +403,7 @@ public final class HubCore {
     deliveries[id] = Delivery()
     updates.arrivedAt[id] = now
     jobs.arrived(id)
+    presenceChanged(of: id, now: now)
   }
 
   func configure(_ link: HubLink, now: Instant) {
@@ -400,6 +420,7 @@ public final class HubCore {
 
   /// Everything that is due. Call at `nextDeadline`, or whenever.
   func tick(now: Instant) {
+    latest = now
     for (id, place) in live.silent(now: now) { drop(id, at: place, .linkSilent, now: now) }
     if now >= sightingsDue { flushSightings(now: now) }
     if now >= keptDue { flushKept(now: now) }
@@ -407,9 +428,11 @@ public final class HubCore {
     if now >= updates.due { runUpdates(now: now) }
     if now >= jobs.due { runJobs(now: now) }
     if now >= questions.due { runQuestions(now: now) }
+    if now >= fellows.due { runFellows(now: now) }
     expireSends(now: now)
     nextDeadline = min(min(min(sightingsDue, updates.due), jobs.due), min(keptDue, spoolDue))
     wake(at: questions.due)
+    wake(at: fellows.due)
     resumeDeliveries(now: now)
     for pending in sends.values { wake(at: pending.deadline) }
     for link in links where link.phase != .free {
@@ -437,60 +460,17 @@ public final class HubCore {
     wake(at: sightingsDue)
   }
 
-  private func flushSightings(now: Instant) {
+  func flushSightings(now: Instant) {
     note { () throws(HubError) in try self.sightings.flush(to: self.registry) }
     sightingsDue = sightings.isEmpty ? .never : now + Sightings.flushMs
   }
 
-  private func flushKept(now: Instant) {
+  func flushKept(now: Instant) {
     note { () throws(HubError) in
       try self.registry.keepMessages(self.kept)
       self.kept.removeAll(keepingCapacity: true)
     }
     keptDue = kept.isEmpty ? .never : now + Self.inboxFlushMs
-  }
-
-  /// Closes the sessions of nodes that were revoked; how many those were.
-  func refresh(now: Instant) throws(HubError) -> Int {
-    let present = links.filter { $0.phase == .joining || $0.phase == .online }
-    let revoked = Set(try registry.revoked(among: Set(present.compactMap(\.nodeId) + live.ids)))
-    var closed = 0
-    for id in revoked {
-      guard let place = live.place(of: id), place.relay != nil else { continue }
-      log.line(.notice, "\(NodeName.text(id)) is revoked")
-      drop(id, at: place, .revoked, now: now)
-      closed += 1
-    }
-    for link in present {
-      guard let id = link.nodeId, revoked.contains(id) else { continue }
-      log.line(.notice, "\(describe(link)) is revoked")
-      close(link, .revoked, now: now)
-      closed += 1
-    }
-    try reloadDictionary(now: now)
-    try reloadUpdates(now: now)
-    try reloadJobs(now: now)
-    return closed
-  }
-
-  /// Lets nobody in any more and tells everybody. The transport runs on until `linkCount` is 0 or the
-  /// drain time is over, then calls `finish`.
-  func drain(now: Instant) {
-    isDraining = true
-    status.draining = true
-    // Whoever waits for a word on what it sent gets it before the goodbye.
-    flushSpool(now: now)
-    for link in links where link.phase != .free { close(link, .draining, now: now) }
-  }
-
-  /// Writes down what has not been written.
-  func finish(now: Instant) {
-    flushSightings(now: now)
-    flushKept(now: now)
-    flushSpool(now: now)
-    runUpdates(now: now)
-    runJobs(now: now)
-    endQuestions(now: now)
   }
 
   func note(_ body: () throws(HubError) -> Void) {

@@ -35,6 +35,8 @@ final class HubLink {
   private(set) var closesBy = Instant.never
   /// From the moment the registry knows the node, proven or not.
   var nodeId: UInt32?
+  /// The other end is, or claims to be, that hub.
+  var fellow: Fellow?
   var instance = Data()
   var agent = ""
   var fingerprint = Data()
@@ -80,6 +82,7 @@ final class HubLink {
     phase = .free
     session.reset()
     nodeId = nil
+    fellow = nil
     instance = Data()
     agent = ""
     fingerprint = Data()
@@ -92,7 +95,7 @@ final class HubLink {
     switch phase {
     case .free: .never
     case .securing, .joining: openedAt + Limits.handshakeTimeoutMs
-    case .online: min(lastHeardAt + silenceMs, session.keyDeadline)
+    case .online: min(lastHeardAt + (fellow == nil ? silenceMs : Limits.fellowSilenceMs), session.keyDeadline)
     case .closing: closesBy
     }
   }

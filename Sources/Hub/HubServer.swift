@@ -22,6 +22,8 @@ public final class HubServer {
     static let admin: UInt64 = 2
     /// As many as `UpstreamPool` has connections.
     static let upstreamFirst: UInt64 = 4
+    /// As many as there can be fellows.
+    static let fellowsFirst: UInt64 = 8
     static let adminFirst: UInt64 = 16
     /// Links: generation (1 and up) and slot. Never used twice.
     static let slotBits: UInt64 = 20
@@ -52,6 +54,7 @@ public final class HubServer {
   private let admin: AdminServer
   /// Nil without an upstream.
   private let upstream: UpstreamPool?
+  private let dialer: FellowDialer
   private var context: TlsContext
   private let reloadContext: () throws(HubError) -> TlsContext
   private let notify: (HubNotice) -> Void
@@ -87,6 +90,9 @@ public final class HubServer {
     upstream = try core.configuration.upstream.map { settings throws(HubError) in
       try UpstreamPool(settings, key: upstreamKey, loop: loop, firstToken: Token.upstreamFirst)
     }
+    do throws(ErrorCode) {
+      dialer = try FellowDialer(core.fellows.all, loop: loop, firstToken: Token.fellowsFirst)
+    } catch { throw HubError(.internalError, "the resolver for fellows cannot be made") }
     do throws(ErrorCode) {
       try loop.add(listener.descriptor, token: Token.listener, .read)
       try loop.add(signals.descriptor, token: Token.signals, .read)
@@ -128,7 +134,7 @@ public final class HubServer {
   private var nextDeadline: Instant {
     if !ready.isEmpty || !handshakes.isEmpty { return Instant(ms: 0) }
     let upstreamDue = upstream?.nextDeadline ?? .never
-    return min(core.nextDeadline, admin.nextDeadline, upstreamDue, acceptAgainAt, drainEndsAt)
+    return min(core.nextDeadline, admin.nextDeadline, upstreamDue, dialer.nextDeadline, acceptAgainAt, drainEndsAt)
   }
 
   private func turn() {
@@ -144,6 +150,7 @@ public final class HubServer {
     }
     stepHandshakes(now: began)
     if core.nextDeadline <= Clock.now { core.tick(now: Clock.now) }
+    dialFellows(now: Clock.now)
     flushTouched()
     workUpstream()
     for result in core.takeSendResults() { admin.finish(result.sequence, AdminReply(receipt: result)) }
@@ -164,7 +171,8 @@ public final class HubServer {
     case Token.listener: acceptBurst(now: now)
     case Token.signals: takeSignals(now: now)
     case Token.admin: admin.accept(now: now)
-    case Token.upstreamFirst..<Token.adminFirst: upstream?.handle(token: event.token, now: now)
+    case Token.fellowsFirst..<Token.adminFirst: adoptFellows(dialer.step(token: event.token, now: now), now: now)
+    case Token.upstreamFirst..<Token.fellowsFirst: upstream?.handle(token: event.token, now: now)
     case ..<(1 << Token.slotBits): admin.handle(event, now: now) { self.answer($0, now: now) }
     default:
       let slot = Int(event.token & ((1 << Token.slotBits) - 1))
@@ -239,15 +247,40 @@ public final class HubServer {
     let link = core.open(address: socket.peer?.text.string ?? "an unknown address", now: now)
     do throws(ErrorCode) {
       let tls = try TlsConnection(context, over: socket)
-      let token = link.id.generation << Token.slotBits | UInt64(link.id.slot)
-      let peer = Peer(link: link, tls: tls, token: token)
-      try loop.add(socket.descriptor, token: token, .read)
-      while peers.count <= link.id.slot { peers.append(nil) }
-      peers[link.id.slot] = peer
+      try loop.add(socket.descriptor, token: token(of: link), .read)
+      install(Peer(link: link, tls: tls, token: token(of: link)))
     } catch {
       log.line(.error, "\(link.address): \(error.sentence)")
       core.lost(link)
     }
+  }
+
+  private func dialFellows(now: Instant) {
+    for fellow in core.takeDials(now: now) { dialer.dial(fellow, now: now) }
+    adoptFellows(dialer.step(now: now), now: now)
+  }
+
+  private func adoptFellows(_ ended: [(Fellow, FellowDialer.Outcome)], now: Instant) {
+    for (fellow, outcome) in ended {
+      do throws(ErrorCode) {
+        switch outcome {
+        case .failed(let code): throw code
+        case .connected(let tls):
+          // The other side may have become the one that is linked, or this one is stopping.
+          guard !core.isDraining, fellow.link == nil else { continue }
+          let link = core.openFellow(fellow, exporter: try tls.exporter(), now: now)
+          install(Peer(link: link, tls: tls, token: token(of: link)))
+          try loop.modify(tls.descriptor, token: token(of: link), .read)
+        }
+      } catch { core.dialFailed(fellow, error, now: now) }
+    }
+  }
+
+  private func token(of link: HubLink) -> UInt64 { link.id.generation << Token.slotBits | UInt64(link.id.slot) }
+
+  private func install(_ peer: Peer) {
+    while peers.count <= peer.link.id.slot { peers.append(nil) }
+    peers[peer.link.id.slot] = peer
   }
 
   private func secure(_ peer: Peer) {
@@ -397,6 +430,7 @@ public final class HubServer {
     notify(.stopping)
     // The port is free for a successor from here.
     listener = nil
+    dialer.cancel()
     core.drain(now: now)
     drainEndsAt = now + Limits.drainMs
     notify(.status(statusLine))
@@ -421,6 +455,7 @@ public final class HubServer {
       core.status.online = core.onlineCount
       core.status.dictionaryGeneration = core.dictionary.generation
       core.status.handshaking = core.handshakingCount
+      core.status.fellows = core.hasFellows ? core.fellowStatus() : nil
       return .reply(AdminReply(status: core.status))
     case .online:
       return .reply(AdminReply(online: core.onlineNodes(now: now)))

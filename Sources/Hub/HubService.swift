@@ -23,7 +23,7 @@ public enum HubService {
       configuration.listen = HostPort(host: bound.text.string, port: bound.port)
     }
     configuration.advertise = advertise ?? guessedPlace(configuration.listen)
-    try registry.setAdvertised(configuration.advertise)
+    try registry.setAdvertised(configuration.advertise, hubId: configuration.hubId)
     let keys = try HubKeys(in: directory)
     let pin = keys.pin
     let log = HubLog()
@@ -38,6 +38,7 @@ public enum HubService {
     try core.loadUpdates()
     try core.reloadJobs(now: Instant(ms: 0))
     try core.loadQuestions()
+    try core.openFellows(now: Clock.now)
     let upstreamKey = try configuration.upstream?.readKey(directory) ?? ""
     if let upstream = configuration.upstream, !upstream.isSecure, !upstream.isOnThisMachine {
       log.line(.warning, "upstream: questions and the key go to \(upstream.host) in the clear; use https")

@@ -56,6 +56,7 @@ public struct LiveTable {
   private struct Entry {
     var place: Place
     var instance: Data
+    var enteredAt: Instant
     var probe: Probe
   }
 
@@ -72,6 +73,9 @@ public struct LiveTable {
   public func link(of id: UInt32) -> LinkId? { entries[id]?.place.link }
   public func place(of id: UInt32) -> Place? { entries[id]?.place }
   public func id(of link: LinkId) -> UInt32? { links[link] }
+  public func instance(of id: UInt32) -> Data? { entries[id]?.instance }
+  /// How long the present session has lasted.
+  public func ageMs(of id: UInt32, now: Instant) -> UInt64 { entries[id].map { now.since($0.enteredAt) } ?? 0 }
   public func leaves(of link: LinkId) -> Set<UInt32> { leaves[link] ?? [] }
 
   /// Judges a node that asks to be let in, and starts a probe when one is needed.
@@ -98,7 +102,7 @@ public struct LiveTable {
     let verdict = judge(id: id, instance: instance, now: now)
     guard case .welcome(let replaced) = verdict else { return verdict }
     if let replaced { forget(id, replaced) }
-    entries[id] = Entry(place: place, instance: instance, probe: .idle)
+    entries[id] = Entry(place: place, instance: instance, enteredAt: now, probe: .idle)
     if place.relay == nil { links[place.link] = id } else { leaves[place.link, default: []].insert(id) }
     return replaced == place ? .welcome(replaces: nil) : verdict
   }

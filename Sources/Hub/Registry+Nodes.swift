@@ -85,14 +85,35 @@ extension Registry {
   private static func create(
     key: Data, fingerprint: Data?, agent: String, label: String, now: Int64, in db: Database
   ) throws -> UInt32 {
-    let last = try UInt32.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'nodes'")
-    guard last ?? 0 < Limits.lightNodeLast else {
-      throw HubError(.addressesExhausted, "no free node id is left")
-    }
+    let id = try nextId(in: db)
     try db.execute(
-      sql: "INSERT INTO nodes (key, fingerprint, class, label, admitted_at, agent) VALUES (?, ?, 'M', ?, ?, ?)",
-      arguments: [key, fingerprint, label, now, agent])
-    return UInt32(db.lastInsertedRowID)
+      sql: """
+        INSERT INTO nodes (id, key, fingerprint, class, label, labelled_at, admitted_at, agent)
+        VALUES (?, ?, ?, 'M', ?, ?, ?, ?)
+        """,
+      arguments: [id, key, fingerprint, label, now, now, agent])
+    return id
+  }
+
+  /// The next id that nobody has had. A hub with fellows takes it from a range of its own.
+  static func nextId(in db: Database) throws -> UInt32 {
+    let given: UInt32
+    var last = Limits.lightNodeLast
+    if let first = try UInt32.fetchOne(db, sql: "SELECT value FROM settings WHERE name = 'first_id'") {
+      last = first + Limits.fellowIdsEach - 1
+      given =
+        try UInt32.fetchOne(
+          db,
+          sql: """
+            SELECT max(id) FROM (SELECT id FROM nodes UNION ALL SELECT old AS id FROM aliases) WHERE id BETWEEN ? AND ?
+            """, arguments: [first, last]) ?? first - 1
+    } else {
+      given =
+        try UInt32.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'nodes'") ?? Limits.lightNodeFirst
+        - 1
+    }
+    guard given < last else { throw HubError(.addressesExhausted, "no free node id is left") }
+    return given + 1
   }
 
   /// Lets a key in without a token, and lets a revoked one in again. Its id, old or new.
@@ -100,8 +121,13 @@ extension Registry {
     try write { db in
       if let known = try NodeRecord.fetchOne(db, sql: "SELECT * FROM nodes WHERE key = ?", arguments: [key]) {
         try db.execute(
-          sql: "UPDATE nodes SET revoked_at = NULL, revoked_reason = '', label = ? WHERE id = ?",
-          arguments: [label ?? known.label, known.id])
+          sql: """
+            UPDATE nodes SET revoked_at = NULL, revoked_reason = '',
+              reinstatement = CASE WHEN revoked_at IS NULL THEN reinstatement ELSE max(?1, revocation + 1) END,
+              label = ?2, labelled_at = CASE WHEN label = ?2 THEN labelled_at ELSE max(?1, labelled_at + 1) END
+            WHERE id = ?3
+            """,
+          arguments: [now, label ?? known.label, known.id])
         if known.isRevoked { try Self.record("reinstated", node: known.id, "", at: now, in: db) }
         return known.id
       }
@@ -115,7 +141,10 @@ extension Registry {
   public func revoke(id: UInt32, reason: String, now: Int64) throws(HubError) -> Bool {
     try write { db in
       try db.execute(
-        sql: "UPDATE nodes SET revoked_at = ?, revoked_reason = ? WHERE id = ? AND revoked_at IS NULL",
+        sql: """
+          UPDATE nodes SET revoked_at = ?1, revocation = max(?1, reinstatement), revoked_reason = ?2
+          WHERE id = ?3 AND revoked_at IS NULL
+          """,
         arguments: [now, reason, id])
       guard db.changesCount == 1 else { return false }
       try Self.record("revoked", node: id, reason, at: now, in: db)

@@ -37,6 +37,13 @@ struct SpooledMessage: FetchableRecord {
     self.text = text
   }
 
+  /// The same for another destination.
+  func to(_ destination: UInt32) -> SpooledMessage {
+    SpooledMessage(
+      destination: destination, source: source, stream: stream, sequence: sequence, hops: hops, expiresMs: expiresMs,
+      isSealed: isSealed, text: text)
+  }
+
   init(row: Row) {
     self.row = row["seq"]
     destination = row["node"]
@@ -61,6 +68,22 @@ struct SpoolKey: Hashable {
   let destination: UInt32
   let ring: RingName
   let sequence: UInt64
+
+  /// In the order of the tables' columns.
+  var arguments: StatementArguments {
+    [destination, ring.node, Int64(bitPattern: ring.stream), Int64(bitPattern: sequence)]
+  }
+}
+
+/// What became of one commit.
+struct SpoolOutcome {
+  /// For each message nil when it is kept, or was before; else why not.
+  var verdicts: [ErrorCode?] = []
+  /// Where the messages go: nodes may have other ids now than those that they were sent to.
+  var destinations: Set<UInt32> = []
+  var shared = SharedOutcome()
+  /// How far the logs for fellows reach with it.
+  var newest = LogMarks()
 }
 
 /// Durable messages between their source and their destination: kept once, whatever comes twice.
@@ -71,53 +94,93 @@ extension Registry {
   /// its file is lost.
   static let streamsPerNode = 8
 
-  /// Takes messages in and forgets delivered ones, in one transaction. For each message nil when it is kept,
-  /// or was before; else why not.
-  func spool(_ arrivals: [SpooledMessage], forgetting delivered: [SpoolKey], at now: Int64) throws(HubError)
-    -> [ErrorCode?]
-  {
+  /// Takes messages in and forgets delivered ones, in one transaction. For a hub with fellows it notes both for them, and
+  /// takes in what they sent.
+  func spool(
+    _ arrivals: [SpooledMessage], forgetting delivered: [SpoolKey], sharing: Bool = false,
+    taking batches: [SharedBatch] = [],
+    at now: Int64
+  ) throws(HubError) -> SpoolOutcome {
     try write { db in
+      var outcome = SpoolOutcome()
       for key in delivered {
-        try db.execute(
-          cachedSql: "DELETE FROM spool WHERE node = ? AND source = ? AND stream = ? AND sequence = ?",
-          [
-            key.destination, key.ring.node, Int64(bitPattern: key.ring.stream), Int64(bitPattern: key.sequence),
-          ])
+        guard sharing else {
+          _ = try Self.remove(key, in: db)
+          continue
+        }
+        let known = try Self.current(key, in: db)
+        if try Self.remove(known, in: db) { try Self.noteShared(known, origin: 0, in: db) }
       }
       var streams = StreamWindows(db: db, now: now)
       var rooms: [UInt32: ErrorCode?] = [:]
-      let verdicts = try arrivals.map { try Self.take($0, &streams, &rooms, at: now, in: db) }
+      for arrival in arrivals {
+        let message = sharing ? arrival.to(try Self.current(arrival.destination, in: db)) : arrival
+        let (refusal, isNew) = try Self.take(message, &streams, &rooms, at: now, in: db)
+        outcome.verdicts.append(refusal)
+        outcome.destinations.insert(message.destination)
+        if sharing, isNew, message.destination != 0 { try Self.noteShared(message.key, origin: 0, in: db) }
+      }
+      if !batches.isEmpty {
+        var taker = ShareTaker(streams, db: db, now: now)
+        for batch in batches { try taker.take(batch) }
+        streams = taker.streams
+        outcome.shared = taker.outcome
+      }
       try streams.write()
-      return verdicts
+      if sharing { outcome.newest = try Self.newestMarks(in: db) }
+      return outcome
     }
   }
 
+  /// The id that a node has now.
+  static func current(_ id: UInt32, in db: Database) throws -> UInt32 {
+    let statement = try db.cachedStatement(sql: "SELECT id FROM aliases WHERE old = ?")
+    return try UInt32.fetchOne(statement, arguments: [id]) ?? id
+  }
+
+  private static func current(_ key: SpoolKey, in db: Database) throws -> SpoolKey {
+    let ring = RingName(node: try current(key.ring.node, in: db), stream: key.ring.stream)
+    return SpoolKey(destination: try current(key.destination, in: db), ring: ring, sequence: key.sequence)
+  }
+
+  /// False when it was not there.
+  static func remove(_ key: SpoolKey, in db: Database) throws -> Bool {
+    try db.execute(
+      cachedSql: "DELETE FROM spool WHERE node = ? AND source = ? AND stream = ? AND sequence = ?", key.arguments)
+    return db.changesCount > 0
+  }
+
+  /// Why not, and whether it was not here before.
   private static func take(
     _ message: SpooledMessage, _ streams: inout StreamWindows, _ rooms: inout [UInt32: ErrorCode?], at now: Int64,
     in db: Database
-  ) throws -> ErrorCode? {
-    if try streams.wasSeen(message) { return nil }
+  ) throws -> (ErrorCode?, isNew: Bool) {
+    if try streams.wasSeen(message) { return (nil, false) }
     let destination = message.destination
     let refusal = try rooms[destination] ?? Self.room(for: destination, in: db)
     rooms[destination] = .some(refusal)
-    if let refusal { return refusal }
-    try streams.note(message)
+    if let refusal { return (refusal, false) }
+    try streams.note(message.key.ring, message.sequence)
     if destination == 0 {
       try db.execute(
         cachedSql: "INSERT INTO inbox (at, node, body) VALUES (?, ?, ?)", [now, message.source, message.text])
       try db.execute(cachedSql: "DELETE FROM inbox WHERE seq <= ?", [db.lastInsertedRowID - Int64(inboxRows)])
-      return nil
+      return (nil, true)
     }
+    try insert(message, in: db)
+    return (nil, true)
+  }
+
+  static func insert(_ message: SpooledMessage, in db: Database) throws {
     try db.execute(
       cachedSql: """
         INSERT OR IGNORE INTO spool (node, source, stream, sequence, hops, expires_ms, sealed, body)
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
         """,
       [
-        destination, message.source, Int64(bitPattern: message.stream), Int64(bitPattern: message.sequence),
+        message.destination, message.source, Int64(bitPattern: message.stream), Int64(bitPattern: message.sequence),
         message.hops, Int64(bitPattern: message.expiresMs), message.isSealed, message.text,
       ])
-    return nil
   }
 
   /// Why nothing more can be kept for a node; nil when it can.
@@ -148,7 +211,7 @@ extension Registry {
 }
 
 /// The duplicate windows that one transaction touches: read once, written at its end.
-private struct StreamWindows {
+struct StreamWindows {
   private final class Entry {
     var window = DuplicateWindow<1>(keepMs: .max)
     var isChanged = false
@@ -165,15 +228,45 @@ private struct StreamWindows {
 
   /// True when a message was taken in before.
   mutating func wasSeen(_ message: SpooledMessage) throws -> Bool {
-    let entry = try load(message.key.ring)
-    return entry.window.novelty(source: message.stream, sequence: message.sequence, now: Instant(ms: 0)) != .new
+    try novelty(message.key.ring, message.sequence) != .new
   }
 
-  mutating func note(_ message: SpooledMessage) throws {
-    let entry = try load(message.key.ring)
-    entry.window.insert(source: message.stream, sequence: message.sequence, now: Instant(ms: 0))
+  mutating func novelty(_ ring: RingName, _ sequence: UInt64) throws -> Novelty {
+    try load(ring).window.novelty(source: ring.stream, sequence: sequence, now: Instant(ms: 0))
+  }
+
+  mutating func note(_ ring: RingName, _ sequence: UInt64) throws {
+    let entry = try load(ring)
+    entry.window.insert(source: ring.stream, sequence: sequence, now: Instant(ms: 0))
     entry.isChanged = true
   }
+
+  /// What another window of the same ring has seen counts as seen in this one.
+  mutating func merge(_ ring: RingName, newest: UInt64, seen: InlineArray<4, UInt64>) throws {
+    for behind in (0..<min(newest + 1, DuplicateWindowLimits.reach)).reversed()
+    where seen[Int(behind >> 6)] >> (behind & 63) & 1 == 1 { try note(ring, newest - behind) }
+  }
+
+  /// Of a window as it is stored: its newest sequence, and a bit for each of the 256 up to it.
+  static func bits(of stored: Data) -> (newest: UInt64, seen: InlineArray<4, UInt64>)? {
+    var bytes = ByteQueue(capacity: DuplicateWindow<1>.encodedBytes)
+    guard stored.count == DuplicateWindow<1>.encodedBytes, stored.withUnsafeBytes({ bytes.append($0.bytes) }) else {
+      return nil
+    }
+    do throws(DecodeError) {
+      var reader = ByteReader(bytes.bytes)
+      try reader.skip(4)
+      guard try reader.integer(UInt32.self) == 1 else { return nil }
+      try reader.skip(8)
+      let newest: UInt64 = try reader.integer()
+      var seen = InlineArray<4, UInt64>(repeating: 0)
+      for word in 0..<4 { seen[word] = try reader.integer() }
+      return seen[0] & 1 == 1 ? (newest, seen) : nil
+    } catch { return nil }
+  }
+
+  /// What was written is read anew.
+  mutating func forget() { entries.removeAll() }
 
   private mutating func load(_ ring: RingName) throws -> Entry {
     if let entry = entries[ring] { return entry }
@@ -204,6 +297,7 @@ private struct StreamWindows {
       try db.execute(
         cachedSql: "UPDATE streams SET window = ?, heard_at = ? WHERE node = ? AND stream = ?",
         [bytes, now, ring.node, Int64(bitPattern: ring.stream)])
+      entry.isChanged = false
     }
   }
 }

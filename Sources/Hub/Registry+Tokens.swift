@@ -15,10 +15,10 @@ extension Registry {
       try db.execute(sql: "DELETE FROM tokens WHERE expires_at < ?", arguments: [now - Self.tokenKeptSeconds])
       try db.execute(
         sql: """
-          INSERT INTO tokens (token_id, verifier, uses_left, expires_at, label, created_at)
-          VALUES (?, ?, ?, ?, ?, ?)
+          INSERT INTO tokens (token_id, verifier, uses, uses_left, expires_at, label, created_at)
+          VALUES (?, ?, ?, ?, ?, ?, ?)
           """,
-        arguments: [id, verifier, uses, expiresAt, label, now])
+        arguments: [id, verifier, uses, uses, expiresAt, label, now])
       try Self.record("token_added", "token \(id.hex), uses \(uses)", at: now, in: db)
     }
   }
@@ -51,6 +51,13 @@ extension Registry {
     guard now < token.expiresAt else { return .tokenExpired }
     try db.execute(
       sql: "UPDATE tokens SET uses_left = uses_left - 1 WHERE token_id = ? AND uses_left > 0", arguments: [id])
-    return db.changesCount == 1 ? nil : .tokenUsed
+    guard db.changesCount == 1 else { return .tokenUsed }
+    // Hubs that share tokens count apart, so that no two of them write one number.
+    try db.execute(
+      sql: """
+        INSERT INTO token_uses VALUES (?, (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'registry'), 1)
+          ON CONFLICT DO UPDATE SET used = used + 1
+        """, arguments: [id])
+    return nil
   }
 }

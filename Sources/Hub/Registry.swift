@@ -97,9 +97,16 @@ public final class Registry: Sendable {
     return text.flatMap { HostPort($0) }
   }
 
-  public func setAdvertised(_ place: HostPort) throws(HubError) {
+  /// The hub's number, as `serve` was last told; 0 before its first start.
+  public func hubId() throws(HubError) -> UInt32 {
+    try read { try UInt32.fetchOne($0, sql: "SELECT value FROM settings WHERE name = 'hub_id'") } ?? 0
+  }
+
+  public func setAdvertised(_ place: HostPort, hubId: UInt32) throws(HubError) {
     try write {
-      try $0.execute(sql: "INSERT OR REPLACE INTO settings VALUES ('advertise', ?)", arguments: [place.text])
+      try $0.execute(
+        sql: "INSERT OR REPLACE INTO settings VALUES ('advertise', ?), ('hub_id', ?)",
+        arguments: [place.text, "\(hubId)"])
     }
   }
 

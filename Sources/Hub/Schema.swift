@@ -13,6 +13,7 @@ enum Schema {
     migrator.registerMigration("4 jobs", migrate: fourth)
     migrator.registerMigration("5 knowledge, requests", migrate: fifth)
     migrator.registerMigration("6 cards, offers", migrate: sixth)
+    migrator.registerMigration("7 fellows", migrate: fellows)
     return migrator
   }
 
@@ -23,7 +24,7 @@ enum Schema {
         CREATE TABLE cards (
           node INTEGER PRIMARY KEY NOT NULL,
           at INTEGER NOT NULL,
-          card BLOB NOT NULL CHECK (length(card) = \(Card.byteCount))
+          card BLOB NOT NULL CHECK (length(card) IN (0, \(Card.byteCount)))
         ) STRICT;
         CREATE TABLE offers (
           source INTEGER NOT NULL,
@@ -145,6 +146,49 @@ enum Schema {
           vote INTEGER
         ) STRICT;
         CREATE INDEX requests_by_node ON requests (node, question);
+        """)
+  }
+
+  /// What hubs need to share a registry: its name, changes as numbers that merge, and a log of what has changed for fellows.
+  /// A log has one row for each thing, the newest change; a row whose thing is gone says just that. The logs are empty
+  /// without fellows (`Registry.share`).
+  private static func fellows(_ db: Database) throws {
+    try db.execute(
+      sql: """
+        ALTER TABLE nodes ADD COLUMN revocation INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE nodes ADD COLUMN reinstatement INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE nodes ADD COLUMN labelled_at INTEGER NOT NULL DEFAULT 0;
+        UPDATE nodes SET revocation = coalesce(revoked_at, 0), labelled_at = admitted_at;
+        ALTER TABLE tokens ADD COLUMN uses INTEGER NOT NULL DEFAULT 0;
+        UPDATE tokens SET uses = uses_left;
+        CREATE TABLE token_uses (
+          token_id BLOB NOT NULL,
+          registry INTEGER NOT NULL,
+          used INTEGER NOT NULL,
+          PRIMARY KEY (token_id, registry)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE aliases (old INTEGER PRIMARY KEY NOT NULL, id INTEGER NOT NULL) STRICT;
+        CREATE TABLE shared_registry (
+          version INTEGER PRIMARY KEY AUTOINCREMENT,
+          kind INTEGER NOT NULL,
+          ref ANY NOT NULL,
+          UNIQUE (kind, ref)
+        ) STRICT;
+        CREATE TABLE shared_spool (
+          version INTEGER PRIMARY KEY AUTOINCREMENT,
+          origin INTEGER NOT NULL,
+          node INTEGER NOT NULL,
+          source INTEGER NOT NULL,
+          stream INTEGER NOT NULL,
+          sequence INTEGER NOT NULL,
+          UNIQUE (node, source, stream, sequence)
+        ) STRICT;
+        CREATE TABLE fellow_marks (
+          registry INTEGER PRIMARY KEY NOT NULL,
+          registry_mark INTEGER NOT NULL,
+          messages_mark INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO settings VALUES ('registry', abs(random() % 9223372036854775807) | 1);
         """)
   }
 

@@ -89,7 +89,7 @@ public struct HostPort: Equatable, Sendable {
 
 /// Labels and reasons: one line of printable text, so that listings and the journal stay readable.
 public enum LabelText {
-  public static let maximumBytes = 120
+  public static let maximumBytes = Limits.labelBytes
 
   public static func check(_ text: String) throws(HubError) {
     let printable = text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }

@@ -148,6 +148,7 @@ extension Node {
   private func cameOnline(now: Instant) {
     lastError = nil
     linkedSince = now
+    health.linked(hubIndex)
     counters.links += 1
     attempts.reset()
     timers.cancel(.handshake)
@@ -178,7 +179,8 @@ extension Node {
       return timers.set(.failback, now + Limits.cutOffMs)
     }
     probeIndex = 0
-    let wait = preferredRefused ? Limits.failbackRefusedMs : Limits.failbackMs
+    let usual = health.isPoor(0) ? Limits.healthPoorFactor * Limits.failbackMs : Limits.failbackMs
+    let wait = preferredRefused ? Limits.failbackRefusedMs : usual
     timers.set(.failback, hubIndex > 0 ? now + wait : .never)
   }
 
@@ -223,6 +225,7 @@ extension Node {
     lastError = code
     counters.linkErrors += 1
     tell(.linkError(code))
+    if let linkedSince { health.ended(hubIndex, afterMs: now.since(linkedSince)) } else { health.failed(hubIndex) }
     session.close(code, now: now)  // says why, if it can still be said
     want(.disconnect)
     dropLink()

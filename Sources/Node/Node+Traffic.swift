@@ -37,7 +37,7 @@ extension Node {
     case .offer: try takeOffer(now: now)
     case .heartbeat, .rekeyInit, .rekeyReply, .close, .rekeyDone, .wordQuery, .dictionaryRequest, .system,
       .bundleRequest, .admit, .attach, .routeChallenge, .routeProof, .jobProgress, .jobResult, .question,
-      .vote, .card, .keyQuery, .offerRequest:
+      .vote, .card, .keyQuery, .offerRequest, .fellow, .share, .committed, .here, .gone, .probe, .alive:
       counters.ignored += 1
     }
   }

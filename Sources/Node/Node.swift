@@ -193,6 +193,7 @@ public final class Node {
   /// The hubs in the order they are tried: configured or from the ticket first, learnt ones after.
   public internal(set) var hubs = HubList()
   public internal(set) var hubIndex = 0
+  public internal(set) var health = HubHealth()
   /// Why the last link ended; nil once online again.
   public internal(set) var lastError: ErrorCode?
   public internal(set) var counters = Counters()
@@ -469,6 +470,7 @@ public final class Node {
     for i in 0..<admission.hubs.count where list.firstIndex(of: admission.hubs[i]) == nil {
       if !list.append(admission.hubs[i]), i == 0 { list[list.count - 1] = admission.hubs[0] }
     }
+    health = health.moved(from: hubs, to: list)
     hubs = list
     if hubIndex >= hubs.count { hubIndex = 0 }
     if probeIndex >= hubs.count { probeIndex = 0 }

@@ -243,7 +243,8 @@ public struct Session: ~Copyable {
     case .configure, .heartbeat, .heartbeatAck, .message, .receipt, .ping, .pong, .stored, .wordQuery, .wordAnswer,
       .dictionaryRequest, .dictionaryPiece, .system, .bundleOffer, .bundleRequest, .bundlePiece, .admit, .admitted,
       .routeChallenge, .routeProof, .attach, .attached, .detach, .job, .jobProgress, .jobResult, .jobCancel, .question,
-      .answer, .vote, .card, .keyQuery, .keyAnswer, .offer, .offered, .offerRequest:
+      .answer, .vote, .card, .keyQuery, .keyAnswer, .offer, .offered, .offerRequest, .fellow, .share, .committed, .here,
+      .gone, .probe, .alive:
       return .frame(frame)
     }
   }

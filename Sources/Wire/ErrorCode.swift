@@ -97,6 +97,11 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
   case keyAwaited = 105
   case sealUnavailable = 106
 
+  // Hubs that share what they keep
+  case fellowUnknown = 110
+  case fellowMismatch = 111
+  case fellowFault = 112
+
   public var number: UInt16 { rawValue }
 
   /// A word for programs.
@@ -178,6 +183,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .plainRefused: "plain_refused"
     case .keyAwaited: "key_awaited"
     case .sealUnavailable: "seal_unavailable"
+    case .fellowUnknown: "fellow_unknown"
+    case .fellowMismatch: "fellow_mismatch"
+    case .fellowFault: "fellow_fault"
     }
   }
 
@@ -261,6 +269,9 @@ public enum ErrorCode: UInt16, Error, Equatable, Sendable, CaseIterable {
     case .plainRefused: "the destination takes sealed messages only; set seal = prefer here"
     case .keyAwaited: "the receiver has to ask for the key first; send it again"
     case .sealUnavailable: "the hub, or a relay on the way, knows no sealed messages, and nothing goes there in plain"
+    case .fellowUnknown: "the hub has no fellow with this key; name it there with --fellow, as its skyhub id prints it"
+    case .fellowMismatch: "the hubs were told different numbers of each other; compare --hub-id and --fellow on both"
+    case .fellowFault: "the other hub sent what a fellow does not send; run the same version on both"
     }
   }
 

@@ -87,6 +87,11 @@ public enum Limits {
   public static let failbackMs: UInt64 = 600_000
   /// The same after the preferred one turned the node away in a way that only a person can mend.
   public static let failbackRefusedMs: UInt64 = 86_400_000
+  /// Below this of 100 the preferred hub comes and goes: the node looks for it this many times more seldom.
+  public static let healthPoor: UInt8 = 25
+  public static let healthPoorFactor: UInt64 = 4
+  /// A link that lasts so long speaks for its hub, a shorter one against it.
+  public static let healthLinkMs: UInt64 = 60_000
   public static let drainMs: UInt64 = 5_000
   public static let inboxSlots = 32
   /// Of these, ordinary messages of one source may hold so many: whoever writes a lot leaves room for the others.
@@ -329,6 +334,33 @@ public enum Limits {
   /// Ordinary messages that wait for a key: two of the longest.
   public static let sealWaitingBytes = 2 * (messageBytes + 16)
 
+  // MARK: Hubs that share what they keep (docs/protocol.md, "Fellows")
+
+  /// How often a hub tells its fellow what it has committed, and without a word for how long a link is dead.
+  public static let fellowBeatMs: UInt64 = 1_000
+  public static let fellowSilenceMs: UInt64 = 10_000
+  /// A fellow that has not committed what it was sent so long ago is out of step; it is in step again once it lags by less
+  /// than the second.
+  public static let fellowPatienceMs: UInt64 = 2_000
+  public static let fellowLagMs: UInt64 = 500
+  /// Durable messages are not delivered for so long while a fellow may have older ones: after a start, after its link
+  /// broke, and since the last word of it while it sends what was missed; for no longer than the second.
+  public static let fellowHoldMs: UInt64 = 3_000
+  public static let fellowHoldMostMs: UInt64 = 30_000
+  /// The first and the longest wait before a fellow is dialled again.
+  public static let fellowRetryFirstMs: UInt64 = 200
+  public static let fellowRetryCapMs: UInt64 = 5_000
+  /// Frames of a log that are on the way to one fellow.
+  public static let sharesOnTheWay = 8
+  /// More than any entry of a log needs, but for the text of a message.
+  public static let sharedEntryBytes = 512
+  /// The longest label or reason.
+  public static let labelBytes = 120
+  public static let hereEntries = 64
+  /// A hub with fellows gives ids from a million of its own: the first belongs to hub 1, the next to hub 2, and so on.
+  public static let fellowIdsFirst: UInt32 = 2_000_000
+  public static let fellowIdsEach: UInt32 = 1_000_000
+
   // MARK: Operating system
 
   public static let pathBytes = 255
@@ -379,6 +411,10 @@ public enum Limits {
     precondition(relayQueueBytes + recordBytes <= linkOutputBytes, "whatever a leaf's frame is, it has room")
     precondition(relayPeers <= relayRoutes && relayRoutes < 256, "a route names its leaf's place by a byte")
     precondition(backoffFirstMs < backoffCapMs)
+    precondition(fellowIdsFirst + UInt32(hubListCount) * fellowIdsEach - 1 == lightNodeLast, "a million for each hub")
+    precondition(fellowBeatMs < fellowPatienceMs && fellowLagMs < fellowPatienceMs && fellowPatienceMs < fellowHoldMs)
+    precondition(ShareHead.byteCount + sharedEntryBytes + messageBytes <= frameBodyBytes)
+    precondition(HereEntry.byteCount * hereEntries <= frameBodyBytes)
     precondition(PieceRequest.byteCount + dictionaryBlockBytes <= frameBodyBytes, "a block fits a frame")
     precondition(dictionaryPageBlocks * hashBytes <= dictionaryBlockBytes, "a page is no larger than a block")
     precondition(bundleBlockBytes % bundleStepBytes == 0 && bundleStepBytes % updateSectorBytes == 0)

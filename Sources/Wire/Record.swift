@@ -127,6 +127,18 @@ public enum FrameKind: UInt8, Sendable {
   case attached = 35
   /// Relay to hub: a leaf has gone. Hub to relay: a leaf is to go.
   case detach = 36
+  /// Hub to hub, and only there: which registry the sender has, and how much of the receiver's.
+  case fellow = 60
+  /// What the sender's registry has gained.
+  case share = 61
+  /// The sender has that on its disk; it lives.
+  case committed = 62
+  /// Nodes that are linked to the sender, and one that is no more.
+  case here = 63
+  case gone = 64
+  /// Somebody claims to be a node that the receiver has: is that one alive? Yes.
+  case probe = 65
+  case alive = 66
 }
 
 /// The 24 bytes before every body.

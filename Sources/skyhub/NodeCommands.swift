@@ -16,6 +16,8 @@ private struct NodeListing: Encodable {
   let lastSeenAt: String?
   let online: Bool
   let address: String?
+  /// The hub that it is linked to.
+  let hub: String?
   let agent: String
   let revokedAt: String?
   let revokedReason: String?
@@ -34,6 +36,7 @@ private struct NodeListing: Encodable {
     lastSeenAt = node.lastSeenAt.map(timestamp)
     self.online = online != nil
     address = online?.address
+    hub = online.map { NodeName.text($0.hub) }
     agent = node.agent
     revokedAt = node.revokedAt.map(timestamp)
     revokedReason = node.isRevoked ? node.revokedReason : nil
@@ -74,11 +77,11 @@ struct NodesCommand: ParsableCommand {
     }
     let now = wallClockNow()
     var table = Table(
-      "ID", "LABEL", "CLASS", "FINGERPRINT", "STATE", "FIRST SEEN", "LAST SEEN", "AGENT", "VITALS", "CLONES")
+      "ID", "LABEL", "CLASS", "FINGERPRINT", "STATE", "HUB", "FIRST SEEN", "LAST SEEN", "AGENT", "VITALS", "CLONES")
     for (record, listing) in zip(records.filter { !online || live[$0.id] != nil }, listings) {
       table.add(
         listing.id, listing.label.isEmpty ? "-" : listing.label, listing.class,
-        listing.fingerprint.map { String($0.prefix(16)) } ?? "-", listing.state,
+        listing.fingerprint.map { String($0.prefix(16)) } ?? "-", listing.state, listing.hub ?? "-",
         ago(record.firstSeenAt, now: now), listing.online ? "now" : ago(record.lastSeenAt, now: now),
         listing.agent.isEmpty ? "-" : listing.agent, listing.condition, "\(listing.clonesSeen)")
     }

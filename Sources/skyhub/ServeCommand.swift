@@ -36,6 +36,12 @@ struct ServeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "A hub that keeps what this one keeps and takes over its nodes, as its skyhub id prints it on the peer line; name "
+        + "this one there, too. May be repeated.", valueName: "peer"))
+  var fellow: [PeerHub] = []
+
+  @Option(
+    help: ArgumentHelp(
       "The dictionary that answers what nodes do not know. Without it: the one that is published.",
       valueName: "file"), completion: .file())
   var dictionary: String?
@@ -71,6 +77,7 @@ struct ServeCommand: ParsableCommand {
     settings.hubId = hubId
     settings.dictionaryPath = dictionary
     settings.peers = peerHub.map(\.entry)
+    settings.fellows = fellow.map(\.entry)
     return settings
   }
 }

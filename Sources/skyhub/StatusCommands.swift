@@ -55,25 +55,50 @@ struct StatusCommand: ParsableCommand {
       ("bytes", "\(status.bytesIn) in, \(status.bytesOut) out"),
       ("longest loop turn", "\(status.longestTurnMs) ms"),
     ]
-    for (name, value) in rows { print("\(name.padding(toLength: 18, withPad: " ", startingAt: 0))\(value)") }
+    for (name, value) in rows + (status.fellows ?? []).map(row(of:)) {
+      print("\(name.padding(toLength: 18, withPad: " ", startingAt: 0))\(value)")
+    }
+  }
+
+  /// Whether this hub's fellow has what it has, and if not, how much is missing.
+  private func row(of fellow: FellowStatus) -> (String, String) {
+    let since = span(max(0, wallClockNow() - fellow.since))
+    var parts = [
+      fellow.linked ? "linked for \(since)" : "away for \(since)", fellow.inStep ? "in step" : "out of step",
+    ]
+    if fellow.missing > 0 { parts.append("it lacks \(fellow.missing) messages or ends of messages") }
+    if fellow.catchingUp { parts.append("this hub catches up") }
+    if !fellow.linked, let reason = fellow.reason { parts.append(reason) }
+    return ("fellow \(NodeName.text(fellow.id))", parts.joined(separator: ", "))
   }
 }
 
 struct IdCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "id", abstract: "Print how nodes recognise this hub: certificate pin and identity key.",
-    discussion: "The peer line is what --peer-hub of another hub takes.")
+    discussion: "The peer line is what --fellow and --peer-hub of another hub take.")
 
   @OptionGroup var data: DataOption
   @OptionGroup var output: JsonOption
+  @Flag(help: "Print what --fellow takes and nothing else.")
+  var peerOnly = false
 
   func run() throws {
     let directory = try data.open(create: true)
     let keys = try HubKeys(in: directory)
-    let place = try directory.openRegistry().advertised()
+    let registry = try directory.openRegistry()
+    let (place, id) = (try registry.advertised(), try registry.hubId())
     let identity = Identity(
       pin: Data(keys.pin).hex, key: Data(keys.publicKey).hex, advertise: place?.text,
-      peer: place.map { PeerHub(place: $0, pin: keys.pin, key: keys.publicKey).text })
+      peer: place.map { PeerHub(place: $0, id: id, pin: keys.pin, key: keys.publicKey).text })
+    if peerOnly {
+      guard let peer = identity.peer else {
+        throw HubError(
+          .badConfiguration, "it is not known yet where nodes reach this hub",
+          hint: "start skyhub serve once with --hub-id and --advertise HOST:PORT")
+      }
+      return print(peer)
+    }
     if output.json { return try printJson(identity) }
     print("pin   \(identity.pin)")
     print("key   \(identity.key)")

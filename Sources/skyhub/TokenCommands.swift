@@ -50,6 +50,8 @@ struct TokenCommand: ParsableCommand {
     try registry.addToken(
       id: Data(token.id), verifier: Data(NewToken.verifier(of: token.secret)), uses: uses, expiresAt: expiresAt,
       label: label, now: now)
+    // A hub with fellows tells them; the token is good without that.
+    _ = try? AdminClient(directory).refresh()
     let ticket = token.ticket(for: hub)
     guard output.json else {
       print(ticket)
@@ -125,9 +127,11 @@ struct TokenRevoke: ParsableCommand {
 
   func run() throws {
     let id = try tokenId()
-    guard try data.registry().removeToken(id: id, now: wallClockNow()) else {
+    let directory = try data.open()
+    guard try directory.openRegistry().removeToken(id: id, now: wallClockNow()) else {
       throw HubError(.notFound, "there is no token \(id.hex)", hint: "skyhub token list shows them")
     }
+    _ = try? AdminClient(directory).refresh()
     print("Token \(id.hex) is revoked.")
   }
 

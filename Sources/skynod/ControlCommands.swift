@@ -216,6 +216,7 @@ final class ControlCommands {
       place("address", hub, &reply)
       reply.field("state", i == node.hubIndex ? node.state.token : "standby")
       reply.field("pinned", hub.isPinned)
+      reply.field("health", UInt64(node.health[i]))
       reply.endRow()
     }
     for peer in node.relay.peers where peer.id != 0 {
@@ -225,6 +226,7 @@ final class ControlCommands {
       reply.fieldUnknown("address")
       reply.field("state", peer.phase == .online ? "online" : "joining")
       reply.field("pinned", true)
+      reply.fieldUnknown("health")
       reply.endRow()
     }
     reply.endRows()

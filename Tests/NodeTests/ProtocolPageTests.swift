@@ -22,6 +22,7 @@ import Wire
     for code in ErrorCode.allCases
     where (30...56).contains(code.number) || (80...90).contains(code.number)
       || (101...106).contains(code.number)
+      || (110...119).contains(code.number)
     {
       #expect(told.contains(code.number), "\(code) is missing")
     }
@@ -55,13 +56,15 @@ import Wire
       (.jobResult, "JOB RESULT"), (.jobCancel, "JOB CANCEL"), (.question, "QUESTION"), (.answer, "ANSWER"),
       (.vote, "VOTE"), (.card, "CARD"), (.keyQuery, "KEY QUERY"), (.keyAnswer, "KEY ANSWER"), (.offer, "OFFER"),
       (.offered, "OFFERED"), (.offerRequest, "OFFER REQUEST"),
+      (.fellow, "FELLOW"), (.share, "SHARE"), (.committed, "COMMITTED"), (.here, "HERE"),
+      (.gone, "GONE"), (.probe, "PROBE"), (.alive, "ALIVE"),
     ]
     for (kind, name) in names {
       #expect(rows.contains { $0.count == 4 && $0[0] == "\(kind.rawValue)" && $0[1] == name }, "\(name)")
     }
     #expect(
       FrameKind(rawValue: 13) == nil && FrameKind(rawValue: 28) == nil && FrameKind(rawValue: 37) == nil
-        && FrameKind(rawValue: 47) == nil && FrameKind(rawValue: 56) == nil,
+        && FrameKind(rawValue: 47) == nil && FrameKind(rawValue: 56) == nil && FrameKind(rawValue: 67) == nil,
       "a new kind belongs into the page and this list"
     )
   }

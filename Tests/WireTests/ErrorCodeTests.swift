@@ -22,6 +22,7 @@ private let published: [UInt16: String] = [
   95: "cancelled", 96: "off_duty", 97: "over_budget", 98: "bad_numbers", 99: "quota_used", 100: "upstream_failed",
   101: "no_card", 102: "identity_changed", 103: "not_opened", 104: "plain_refused", 105: "key_awaited",
   106: "seal_unavailable",
+  110: "fellow_unknown", 111: "fellow_mismatch", 112: "fellow_fault",
 ]
 
 @Suite struct ErrorCodeTests {

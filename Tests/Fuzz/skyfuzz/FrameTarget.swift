@@ -166,8 +166,10 @@ extension FuzzTarget {
       let value = try Vote(decoding: body)
       value.append(to: &queue)
       precondition(queue.bytes.elementsEqual(body))
-    // Words are the target `manifest`'s, answers the target `question`'s.
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer, .answer: break
+    // Words are the target `manifest`'s, answers the target `question`'s, what hubs share that of `fellows`.
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .wordQuery, .wordAnswer, .answer, .fellow, .share,
+      .committed, .here, .gone, .probe, .alive:
+      break
     }
   }
 
@@ -247,7 +249,8 @@ extension FuzzTarget {
     case .keyQuery, .offerRequest: SealQuery(id: 1_000_007, number: 7).append(to: &queue)
     case .offered: Offered(id: 1_000_007, failure: .notFound).append(to: &queue)
     case .vote: Vote(id: 7, isGood: true).append(to: &queue)
-    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong: break
+    case .rekeyInit, .rekeyReply, .rekeyDone, .ping, .pong, .fellow, .share, .committed, .here, .gone, .probe, .alive:
+      break
     }
     return queue.array
   }

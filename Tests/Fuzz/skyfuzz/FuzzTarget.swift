@@ -18,7 +18,7 @@ struct FuzzTarget: Sendable {
   static let all: [FuzzTarget] = [
     configuration, control, ticket, frame, handshake, ring, window, dictionary, encoded,
     manifest, relay, reassembly, gguf, tokenizer, template, inference, bundle, slots,
-    updater, knowledge, phrase, model, taught, job, question, seal, packed,
+    updater, knowledge, phrase, model, taught, job, question, seal, packed, fellows,
   ]
 
   nonisolated(unsafe) static var current = all[0]
