@@ -184,7 +184,9 @@ struct SendCommand: ParsableCommand {
     if !receipt.delivered {
       let code = ErrorCode.allCases.first { "\($0.token)" == receipt.reason } ?? .unreachable
       if output.json { throw ExitCode(Int32(code.number)) }
-      throw HubError(code, "\(record.name): \(code.sentence)", hint: "skyhub nodes --online lists the connected ones")
+      throw HubError(
+        code, "\(record.name): \(code.sentence)", hint: "skyhub nodes --online shows who is connected, and to which hub"
+      )
     }
   }
 }
