@@ -93,7 +93,7 @@ private func bothWays(_ victim: Side) -> [Attack] {
       $0.inject($0.forge(rawFrame(kind: 255), from: sender), to: victim)
     },
     scripted("frame: unknown flag, to the \(victim)", victim, .malformedFrame) {
-      $0.inject($0.forge(rawFrame(kind: 4, flags: 4), from: sender), to: victim)
+      $0.inject($0.forge(rawFrame(kind: 4, flags: 8), from: sender), to: victim)
     },
     scripted("frame: sealed, and no message, to the \(victim)", victim, .malformedFrame) {
       $0.inject($0.forge(rawFrame(kind: 5, flags: 2), from: sender), to: victim)
