@@ -93,6 +93,9 @@ extension ShareTaker {
       guard let (newest, seen) = StreamWindows.bits(of: row[1]) else { continue }
       try streams.merge(RingName(node: id, stream: UInt64(bitPattern: row[0])), newest: newest, seen: seen)
     }
+    // Cards and offers are signed for the id.
+    try db.execute(sql: "DELETE FROM cards WHERE node = ?", arguments: [old])
+    try db.execute(sql: "DELETE FROM offers WHERE ?1 IN (source, destination)", arguments: [old])
     try db.execute(sql: "UPDATE OR REPLACE systems SET node = ? WHERE node = ?", arguments: [id, old])
   }
 

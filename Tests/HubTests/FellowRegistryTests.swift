@@ -190,6 +190,38 @@ import Wire
     #expect(try scene.hubs.map { try $0.registry.newestMarks() } == marks)
   }
 
+  /// What a hub cannot read it hands on as it is, and what opens it goes before.
+  @Test func cardsOffersAndSealedMessagesAreShared() throws {
+    let scene = try FellowScene()
+    let a = try scene.allowed(1, at: scene[1])
+    let b = try scene.allowed(2, at: scene[1])
+    scene.pass(100)
+    let registry = scene[1].registry
+    let (source, destination) = (
+      try #require(try registry.node(key: a.key)).id, try #require(try registry.node(key: b.key)).id
+    )
+    let card = Data(repeating: 7, count: Card.byteCount)
+    let offer = Data(repeating: 8, count: SealOffer.byteCount)
+    try registry.setCard(card, of: destination, at: 5)
+    try registry.keep(OfferRecord(source: source, destination: destination, body: offer), at: 6)
+    let longest = Limits.messageBytes + Limits.sealBytes
+    let sealed = SpooledMessage(
+      destination: destination, source: source, stream: 77, sequence: 1, hops: 0, expiresMs: 0, isSealed: true,
+      text: Data(repeating: 9, count: longest))
+    _ = try registry.spool([sealed], forgetting: [], sharing: true, at: 7)
+    _ = try scene[1].core.refresh(now: scene.now)
+    scene.pass(100)
+    let other = scene[2].registry
+    #expect(try other.card(of: destination) == card && other.offer(from: source, to: destination) == offer)
+    let there = try other.spooled(for: destination, after: 0, takesSealed: true, limit: 9)
+    #expect(there.count == 1 && there[0].isSealed && there[0].text.count == longest)
+    // An older card does not take the place of a newer one, whichever hub has it.
+    try other.setCard(Data(repeating: 6, count: Card.byteCount), of: destination, at: 4)
+    _ = try scene[2].core.refresh(now: scene.now)
+    scene.pass(100)
+    #expect(try registry.card(of: destination) == card)
+  }
+
   @Test func withoutFellowsNothingIsNoted() throws {
     let swarm = try TestSwarm()
     try swarm.core.openFellows(now: swarm.now)

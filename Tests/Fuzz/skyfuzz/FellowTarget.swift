@@ -80,11 +80,8 @@ extension FuzzTarget {
     var reader = try ShareReader(body)
     reader.head.append(to: &queue)
     while let entry = try reader.next() {
-      var text = RawSpan()
-      if case .message(let message) = entry {
-        precondition(message.textCount > 0 && message.textCount <= Limits.messageBytes)
-        text = body.extracting(message.textStart..<(message.textStart + message.textCount))
-      }
+      precondition(entry.text.count <= Limits.messageBytes + Limits.sealBytes)
+      let text = body.extracting(entry.text)
       guard entry.append(to: &queue, text: text) else { throw .malformedFrame }
     }
   }
