@@ -17,7 +17,7 @@ extension Node {
     return place
   }
 
-  /// Without a way to a hub nobody can be let in; those who look for a way had better find this one closed.
+  /// Without one nobody can be let in; those who look for a way had better find this one closed.
   private var hasWayUp: Bool { state == .online && !isCutOff }
 
   func peerSecured(_ place: Int, exporter: Bytes32, entropy: Bytes32) {
@@ -360,8 +360,9 @@ extension Node {
 
   func takeAttached(_ frame: FrameHeader, now: Instant) throws(ErrorCode) {
     let word = try session.withBody { body throws(ErrorCode) in try RouteWord(decoding: body) }
-    guard let place = relay.index(ofReference: frame.sequence), relay.peers[place].way == .claimed,
-      relay.peers[place].id == word.id
+    // A leaf that has gone meanwhile is not here: the hub hears so when it sends something there.
+    guard let place = relay.index(ofReference: frame.sequence), relay.peers[place].isLinked,
+      relay.peers[place].way == .claimed, relay.peers[place].id == word.id
     else { return relay.counters.strays += 1 }
     if let failure = word.failure { return closePeer(place, failure, now: now) }
     // An older link of the same run has not noticed that it is dead.

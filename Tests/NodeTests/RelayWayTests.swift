@@ -31,4 +31,20 @@ struct RelayWayTests {
     sendFromLeaf()
     #expect(relay.counters.up == before.up + 1 && relay.routeCount == 1)
   }
+
+  /// It said goodbye while its signature was on the way: a route to its place would lead to whoever comes next.
+  @Test func theHubsWordOnALeafThatHasGoneMakesNoRoute() throws {
+    world.holdsWay = true
+    world.keepsClosing = true
+    world.challenge()
+    world.settle()
+    let code: [UInt8] = [0, 20]
+    world.send(fromHub: false, FrameHeader(kind: .close, source: RelayWorld.leafId), code.span.bytes)
+    world.settle()
+    #expect(relay.routeCount == 0 && relay.peers[0].phase == .closing)
+    let before = relay.counters.strays
+    try world.attach()
+    world.settle()
+    #expect(relay.routeCount == 0 && relay.counters.strays == before + 1)
+  }
 }

@@ -23,6 +23,11 @@ public final class RelayWorld {
   private var challenges: UInt32 = 0
   /// What is above sends no CONFIGURE for a proof.
   public var holdsConfiguration = false
+  /// The hub says nothing of the leaf's way until `attach`.
+  public var holdsWay = false
+  private var heldWay: FrameHeader?
+  /// What the relay closes stays until its last words are there, which they never are.
+  public var keepsClosing = false
   public private(set) var isHubThere = false
   public var isLeafThere: Bool { place != nil }
 
@@ -95,7 +100,7 @@ public final class RelayWorld {
     for _ in 0..<64 {
       while let action = node.nextAction() {
         switch action {
-        case .closePeer: losePeer()
+        case .closePeer: if !keepsClosing { losePeer() }
         case .disconnect: isHubThere = false
         case .sampleVitals: node.handle(.vitals(VitalSigns()), now: now)
         case .connect: node.handle(.linkDown(.connectFailed), now: now)
@@ -171,8 +176,16 @@ public final class RelayWorld {
     } else if frame.kind == .attach, frame.source == Self.relayId {
       var attached = header
       attached.kind = .attached
-      try answer(attached) { RouteWord(id: Self.leafId, failure: nil).append(to: &$0) }
+      heldWay = attached
+      if !holdsWay { try attach() }
     }
+  }
+
+  /// The hub knows the way to the leaf.
+  public func attach() throws(ErrorCode) {
+    guard let heldWay else { return }
+    self.heldWay = nil
+    try answer(heldWay) { RouteWord(id: Self.leafId, failure: nil).append(to: &$0) }
   }
 
   /// As when the relay above has a new way to its hub.
