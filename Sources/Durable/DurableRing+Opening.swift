@@ -31,9 +31,11 @@ extension DurableRing {
   ) {
     memoryStream = fresh.memoryStream
     lastCheckpoint = now
+    // A checkpoint may be one that is only in the kernel's memory. Until it is on the medium, the one before it, whose place
+    // is the next to be written, is the only one there.
+    var error = store.sync()
     let head = readHead(store)
     let slot = readSlots(store)
-    var error: Int32 = 0
     if let slot {
       (stream, salt) = (slot.stream, slot.salt)
       restoreUser(store, slot, restore)
@@ -46,7 +48,8 @@ extension DurableRing {
     }
     let found = scan(store, from: slot, visit: visit)
     beginAge(found, slot: slot, isNew: slot == nil && head == nil)
-    if head == nil || head != RingHead(parameters, stream: stream, salt: salt) { error = writeHead(store) }
+    let isHeadWell = head != nil && head == RingHead(parameters, stream: stream, salt: salt)
+    if error == 0 && !isHeadWell { error = writeHead(store) }
     if error == 0 && nextSequence >= RingFormat.sequenceLimit { error = DurableRing.exhausted }
     if error == 0 { error = writeOpeningSlot(store, user: user) }
     if error != 0 { stayInMemory(error) } else { health = .stored }

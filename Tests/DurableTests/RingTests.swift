@@ -309,6 +309,26 @@ import Testing
   }
 
   /// In memory for ever: positions do not run away, and the ring never says full for want of a checkpoint.
+  @Test func startsOnAMediumThatStoresNothingLeaveItsCheckpointAlone() {
+    let rig = rig(RingRig.tiny())
+    rig.append(100)
+    rig.commit()
+    rig.deliverAndConsume()
+    rig.checkpoint()
+    rig.store.syncError = 5
+    rig.store.forgets = false
+    for _ in 0..<3 {
+      rig.restart()
+      #expect(rig.ring.health == .memory(5))
+    }
+    // The power goes, and all that was on its way is spoilt.
+    let left = FaultyStore(
+      disk: rig.store.image([FaultyStore.Fate](repeating: .spoilt, count: rig.store.pending.count)))
+    let after = RingRig(left, rig.parameters, promises: rig.promises, now: rig.now)
+    #expect(after.ring.health == .stored)
+    #expect(!after.deliverAndConsume(), "what was consumed comes back")
+  }
+
   @Test func aRingWithoutAFileWorksForEver() {
     let rig = rig(small())
     rig.store.writeError = 28

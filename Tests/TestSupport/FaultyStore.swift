@@ -12,6 +12,8 @@ public final class FaultyStore: BlockStore {
   public var readError: Int32 = 0
   public var writeError: Int32 = 0
   public var syncError: Int32 = 0
+  /// A sync that fails forgets what it could not write; without this the kernel keeps it, to be written later.
+  public var forgets = true
   /// Sectors that cannot be read.
   public var badSectors: Set<Int> = []
   public private(set) var writes = 0
@@ -71,9 +73,9 @@ public final class FaultyStore: BlockStore {
 
   public func sync() -> Int32 {
     syncs += 1
-    // The kernel forgets what it could not write: it is not written by the next sync either.
+    // What the kernel forgets is not written by the next sync either.
     if syncError != 0 {
-      pending = []
+      if forgets { pending = [] }
       return syncError
     }
     for (index, bytes) in pending {
