@@ -36,6 +36,8 @@ final class SimJob {
   var end: JobEnd?
   /// What came of it was written down at this time.
   var keptAt = Instant.never
+  /// The board that has it and is not done with it.
+  var holder: Int? { end == nil && now.worker >= 0 ? now.worker : nil }
 
   init(id: UInt64, number: Int, kind: JobKind, only: Int, input: [UInt8], budgetMs: UInt32, boards: Int, now: Instant) {
     self.id = id
@@ -86,7 +88,7 @@ extension SimHub {
     guard world.scenario.jobEveryMs != 0, let told = Self.duties(session.session) else { return }
     let isNew = duties[board] == nil
     duties[board] = told
-    if isNew { for job in jobs where job.now.worker == board && job.end == nil { give(job, to: board, now: now) } }
+    if isNew { for job in jobs where job.holder == board { give(job, to: board, now: now) } }
     if isNew || told.contains(.compute) { scheduleJobs(at: now) }
   }
 
@@ -95,7 +97,7 @@ extension SimHub {
   }
 
   private func job(_ id: UInt64, of board: Int) -> SimJob? {
-    for job in jobs where job.id == id && job.now.worker == board && job.end == nil { return job }
+    for job in jobs where job.id == id && job.holder == board { return job }
     return nil
   }
 
@@ -164,18 +166,18 @@ extension SimHub {
 
   // MARK: Giving
 
-  private func load(_ board: Int) -> Int {
-    var count = 0
-    for job in jobs where job.now.worker == board && job.end == nil { count += 1 }
-    return count
+  /// How many jobs each board has.
+  private func loads() -> [Int] {
+    var loads = [Int](repeating: 0, count: live.count)
+    for job in jobs { if let board = job.holder { loads[board] += 1 } }
+    return loads
   }
 
-  private func choose(_ job: SimJob, now: Instant) -> Int {
+  private func choose(_ job: SimJob, _ loads: [Int], now: Instant) -> Int {
     var best = (board: -1, load: Limits.jobQueue)
-    for board in live.indices where live[board] != nil && job.declined[board] <= now {
+    for board in live.indices where loads[board] < best.load && live[board] != nil && job.declined[board] <= now {
       guard job.only < 0 ? isWilling(board) : board == job.only && duties[board] != nil else { continue }
-      let load = load(board)
-      if load < best.load { best = (board, load) }
+      best = (board, loads[board])
     }
     return best.board
   }
@@ -212,11 +214,15 @@ extension SimHub {
     wantJobs(now: now)
     guard now >= jobsDue else { return }
     jobsDue = .never
+    var loads = loads()
     for job in jobs where job.end == nil {
+      if let board = job.holder { loads[board] -= 1 }
       look(at: job, now: now)
-      guard job.end == nil, job.now.worker < 0 else { continue }
-      let board = choose(job, now: now)
-      if board >= 0 { give(job, to: board, now: now) }
+      if job.end == nil, job.now.worker < 0 {
+        let board = choose(job, loads, now: now)
+        if board >= 0 { give(job, to: board, now: now) }
+      }
+      if let board = job.holder { loads[board] += 1 }
     }
     // One commit. Before it, all that came of a job is as though it had not been.
     if now >= diskFailsUntil {
