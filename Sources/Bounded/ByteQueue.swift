@@ -3,11 +3,13 @@
 /// It never grows: an append that does not fit changes nothing and says so. The live bytes are always
 /// contiguous, so a parser can look at them as one `RawSpan`.
 ///
-/// Invariant: `0 <= head <= tail <= capacity`; the live bytes are `head ..< tail`.
+/// Invariant: `0 <= head <= tail <= reached <= capacity`; the live bytes are `head ..< tail`.
 public struct ByteQueue: ~Copyable {
   private let storage: UnsafeMutableRawBufferPointer
   private var head = 0
   private var tail = 0
+  /// The end of what was written since all was last wiped.
+  private var reached = 0
 
   /// Allocates `capacity` bytes. The only allocation this type makes.
   public init(capacity: Int) {
@@ -16,7 +18,7 @@ public struct ByteQueue: ~Copyable {
 
   // Queues carry plaintext and keys in handshakes: wiped before the memory goes back.
   deinit {
-    wipe(UnsafeMutableRawBufferPointer(storage))
+    wipe(UnsafeMutableRawBufferPointer(rebasing: storage[0..<reached]))
     storage.deallocate()
   }
 
@@ -47,7 +49,7 @@ public struct ByteQueue: ~Copyable {
       guard let from = source.baseAddress else { return }
       UnsafeMutableRawPointer(storage.baseAddress!).advanced(by: tail).copyMemory(from: from, byteCount: source.count)
     }
-    tail += span.byteCount
+    grow(by: span.byteCount)
     return true
   }
 
@@ -57,7 +59,7 @@ public struct ByteQueue: ~Copyable {
     let size = MemoryLayout<T>.size
     guard makeRoom(size) else { return false }
     storage.storeBytes(of: value.bigEndian, toByteOffset: tail, as: T.self)
-    tail += size
+    grow(by: size)
     return true
   }
 
@@ -81,6 +83,7 @@ public struct ByteQueue: ~Copyable {
     upTo limit: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(E) -> Int
   ) throws(E) -> Bool {
     guard makeRoom(limit) else { return false }
+    reached = max(reached, tail + limit)
     let written = try fill(UnsafeMutableRawBufferPointer(rebasing: storage[tail..<(tail + limit)]))
     precondition(written >= 0 && written <= limit)
     tail += written
@@ -109,9 +112,15 @@ public struct ByteQueue: ~Copyable {
 
   /// Empties the queue and overwrites what it held.
   public mutating func clear() {
-    wipe(UnsafeMutableRawBufferPointer(storage))
+    wipe(UnsafeMutableRawBufferPointer(rebasing: storage[0..<reached]))
     head = 0
     tail = 0
+    reached = 0
+  }
+
+  private mutating func grow(by n: Int) {
+    tail += n
+    reached = max(reached, tail)
   }
 
   /// True when `n` more bytes fit; moves the live bytes to the front if that is what it takes.

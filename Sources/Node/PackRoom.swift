@@ -12,6 +12,8 @@ final class PackRoom {
   }
 
   private let room: UnsafeMutableRawBufferPointer
+  /// The end of what may have been written to it since it was wiped.
+  private var reached = 0
 
   init() { room = .allocate(byteCount: Limits.messageBytes + Packing.spareBytes, alignment: 16) }
 
@@ -20,25 +22,33 @@ final class PackRoom {
     room.deallocate()
   }
 
-  func clear() { wipe(room) }
+  func clear() {
+    wipe(UnsafeMutableRawBufferPointer(rebasing: room[..<reached]))
+    reached = 0
+  }
 
   /// Appends the text packed. False, and nothing appended, when that would not be shorter.
   func pack(_ text: RawSpan, appendTo queue: inout ByteQueue) -> Bool {
-    guard let count = Packing.pack(text, into: room) else { return false }
     defer { clear() }
+    guard let count = pack(text) else { return false }
     return queue.append(filled(count))
   }
 
   /// What goes under a seal: the text, packed if that is shorter, and its form.
   @_lifetime(borrow self)
   func sealable(_ text: RawSpan) -> RawSpan {
-    if let count = Packing.pack(text, into: room) {
+    if let count = pack(text) {
       room[count] = Form.packed
       return filled(count + 1)
     }
     text.withUnsafeBytes { room.copyMemory(from: $0) }
     room[text.byteCount] = Form.plain
     return filled(text.byteCount + 1)
+  }
+
+  private func pack(_ text: RawSpan) -> Int? {
+    reached = text.byteCount + Packing.spareBytes
+    return Packing.pack(text, into: room)
   }
 
   /// Puts the text in the place of what was under a seal: all of `queue` from `start` on. False when it is none; then
@@ -49,9 +59,11 @@ final class PackRoom {
     let form = queue.bytes[end]
     queue.truncate(to: end)
     if form == Form.plain, end - start <= Limits.messageBytes { return true }
+    reached = room.count
     guard form == Form.packed, let count = Self.unpack(queue, from: start, into: room) else {
       return Self.drop(&queue, to: start)
     }
+    reached = count + Packing.spareBytes
     queue.truncate(to: start)
     return queue.append(filled(count))
   }

@@ -10,11 +10,13 @@ public enum Packing {
   /// What `pack` needs beyond the text's own size, and `unpack` beyond the longest text.
   public static let spareBytes = Encoder.outputMinimum
 
-  /// Writes the packed text to the beginning of `room`. Nil when it would not be shorter than the text.
+  /// Writes the packed text to the beginning of `room`, and nothing behind the text's size and the spare bytes. Nil when it
+  /// would not be shorter than the text.
   public static func pack(_ text: RawSpan, into room: UnsafeMutableRawBufferPointer) -> Int? {
     precondition(room.count >= text.byteCount + spareBytes)
     guard let words else { return nil }
-    let done = Encoder(words).encode(text, isLast: true, into: room)
+    let enough = UnsafeMutableRawBufferPointer(rebasing: room[..<(text.byteCount + spareBytes)])
+    let done = Encoder(words).encode(text, isLast: true, into: enough)
     return done.consumed == text.byteCount && done.written < text.byteCount ? done.written : nil
   }
 

@@ -91,6 +91,27 @@ import Testing
     #expect(isEmpty)
   }
 
+  @Test func clearWipesAllThatWasEverWritten() {
+    var queue = ByteQueue(capacity: 8)
+    _ = append([1, 2, 3, 4, 5, 6], to: &queue)
+    queue.consume(6)
+    // More than it says.
+    let isOffered = queue.appendInPlace(upTo: 7) { room in
+      for i in 0..<7 { room[i] = 9 }
+      return 1
+    }
+    #expect(isOffered)
+    queue.truncate(to: 0)
+    _ = append([1], to: &queue)
+    queue.clear()
+    var left: [UInt8] = []
+    queue.appendInPlace(upTo: 8) { room in
+      left = Array(room[..<7])
+      return 0
+    }
+    #expect(left == [UInt8](repeating: 0, count: 7))
+  }
+
   @Test func appendInPlaceTakesWhatWasWritten() {
     var queue = ByteQueue(capacity: 4)
     let offered = queue.appendInPlace(upTo: 4) { room in
