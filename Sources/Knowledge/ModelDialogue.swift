@@ -9,7 +9,8 @@ import Wire
 ///
 /// The worker answers between two steps of its computing, so what counts as silence follows from how long a step takes
 /// here. The first answer ends at the end of a step, the second measures a whole one; so do two pieces of text, for a piece
-/// takes many steps. Until then nobody knows, and it has `Limits.modelSilenceMostMs`.
+/// takes many steps. Until then nobody knows, and it has `Limits.modelSilenceMostMs`. So it has while others want the
+/// processors: it comes last then, and may only be waiting for its turn.
 ///
 /// Order of calls: `begin`, then `take` for each line of either connection and `tick` at `deadline`, until one of them
 /// gives `.ended` or `.failed`.
@@ -39,6 +40,8 @@ public struct ModelDialogue {
   private var probedAt = Instant(ms: 0)
   private var isProbeOpen = false
   private var probeAnswers = 0
+  /// Its silence may be because of others: looked at again then.
+  private var againAt = Instant(ms: 0)
   private var pieceAt: Instant?
   private var isPaceKnown = false
   /// To a probe, or from one piece to the next.
@@ -84,23 +87,30 @@ public struct ModelDialogue {
   public var deadline: Instant {
     switch phase {
     case .idle: return .never
-    case .greeting: return begunAt + greetingMs
+    case .greeting: return max(begunAt + greetingMs, againAt)
     case .answering:
       let probe =
         isProbeOpen
         ? probedAt + silenceMs
         : isProbeGreeted ? probedAt + probePauseMs : begunAt + greetingMs
-      return min(probe, begunAt + Limits.modelAnswerMs)
+      return min(max(probe, againAt), begunAt + Limits.modelAnswerMs)
     }
   }
 
-  public mutating func tick(now: Instant) -> Step {
+  /// `isProcessorWanted` is asked when the worker has been silent for too long: whether anybody runs or waits to, beside
+  /// the daemon. It may be the worker.
+  public mutating func tick(now: Instant, isProcessorWanted: () -> Bool) -> Step {
     guard phase != .idle, now >= deadline else { return .nothing }
     if phase == .answering, now >= begunAt + Limits.modelAnswerMs { return fail(.timeout) }
-    guard phase == .answering, isProbeGreeted, !isProbeOpen else { return fail(.modelHung) }
-    isProbeOpen = true
-    probedAt = now
-    return .probe
+    if phase == .answering, isProbeGreeted, !isProbeOpen {
+      isProbeOpen = true
+      probedAt = now
+      return .probe
+    }
+    let silentSince = isProbeOpen ? probedAt : begunAt
+    guard now < silentSince + Limits.modelSilenceMostMs, isProcessorWanted() else { return fail(.modelHung) }
+    againAt = now + Limits.modelProbeMs
+    return .nothing
   }
 
   /// A line without its line feed.

@@ -17,6 +17,7 @@ final class ModelLink {
 
   private(set) var user = User.ask
   private let loop: EventLoop
+  private let sensors: Sensors
   private let path: Configuration.SocketPathText
   private var dialogue = ModelDialogue()
   private var descriptors = InlineArray<2, Int32>(repeating: -1)
@@ -25,9 +26,10 @@ final class ModelLink {
   private var request = TextBuffer(capacity: Limits.modelRequestBytes)
   private var sentBytes = 0
 
-  init(path: Configuration.SocketPathText, loop: EventLoop) {
+  init(path: Configuration.SocketPathText, loop: EventLoop, sensors: Sensors) {
     self.path = path
     self.loop = loop
+    self.sensors = sensors
   }
 
   var deadline: Instant { dialogue.deadline }
@@ -89,7 +91,7 @@ final class ModelLink {
         if !isOpen { return end(dialogue.lost()) }
       }
     }
-    let step = carryOut(dialogue.tick(now: now))
+    let step = carryOut(dialogue.tick(now: now) { sensors.isProcessorWanted })
     return step == .nothing ? send() : end(step)
   }
 

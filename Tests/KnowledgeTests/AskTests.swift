@@ -65,6 +65,30 @@ private func say(
     #expect(dialogue.deadline == .never)
   }
 
+  @Test func whileOthersWantTheProcessorsItMayBeWaitingForItsTurn() {
+    var dialogue = working(stepMs: 30, answers: 4)
+    let asked = dialogue.deadline
+    #expect(dialogue.tick(now: asked) == .probe)
+    let first = dialogue.deadline
+    #expect(dialogue.tick(now: first) { true } == .nothing)
+    #expect(dialogue.deadline == first + Limits.modelProbeMs)
+    var idle = dialogue
+    #expect(idle.tick(now: idle.deadline) == .failed(.modelHung), "nobody runs: neither does the worker")
+    var answered = dialogue
+    #expect(say(&answered, "OK", probe: true, at: dialogue.deadline.ms - 1) == .nothing)
+    #expect(answered.tick(now: answered.deadline) == .probe)
+    while dialogue.deadline < asked + Limits.modelSilenceMostMs {
+      #expect(dialogue.tick(now: dialogue.deadline) { true } == .nothing)
+    }
+    #expect(dialogue.tick(now: dialogue.deadline) { true } == .failed(.modelHung), "not for ever")
+  }
+
+  @Test func aWorkerMayBeWaitingForItsTurnToGreet() {
+    var dialogue = begun()
+    #expect(dialogue.tick(now: dialogue.deadline) { true } == .nothing)
+    #expect(say(&dialogue, "SKYINFER 1 0.1.0", at: 5_000) == .ask)
+  }
+
   /// Two pieces come before the worker has been asked twice whether it lives: on a quick board the whole answer may.
   @Test func piecesMeasureItsPaceToo() {
     for (gap, patience): (UInt64, UInt64) in [(5, Limits.modelSilenceMs), (400, 3_200), (5_000, 10_000)] {
@@ -268,4 +292,9 @@ private func say(
     for _ in 0..<300 { take(desk, "0123456789") }
     #expect(desk.withAnswer { $0.byteCount } == 2_040)
   }
+}
+
+extension ModelDialogue {
+  /// On a board where nobody else has anything to do.
+  fileprivate mutating func tick(now: Instant) -> Step { tick(now: now) { false } }
 }

@@ -72,7 +72,7 @@ extension FuzzTarget {
         if step == .ended { precondition(dialogue.deadline == .never) }
         if case .failed = step { precondition(dialogue.deadline == .never) }
         now = now + 100
-        _ = dialogue.tick(now: now)
+        _ = dialogue.tick(now: now) { now.ms & 1 == 0 }
         start = end + 1
       }
       _ = dialogue.lost()
