@@ -25,6 +25,11 @@ final class Delivery {
   var offered: Set<UInt32> = []
   /// It had none for a moment only: the batch that its medium takes was full.
   var isBusy = false
+  /// How often in a row it had none for longer. Then one message asks for all.
+  var refusals = 0
+
+  /// So many more may be on the way.
+  var free: Int { (refusals > 0 ? 1 : Limits.storedEntries) - inFlight.count }
 
   var deadline: Instant { min(continuesAt, startsOverAt) }
 
@@ -113,10 +118,12 @@ extension HubCore {
       guard !delivery.isPaused else { return }
       delivery.isPaused = true
       delivery.isBusy = entry.failure == .busy
-      delivery.startsOverAt = now + Limits.resumeMs
+      delivery.startsOverAt = now + Limits.resumeMs(after: delivery.refusals)
+      if !delivery.isBusy { delivery.refusals += 1 }
       return wake(at: delivery.startsOverAt)
     }
     forget(delivery.inFlight.remove(at: index), now: now)
+    delivery.refusals = 0
     if entry.failure == nil { status.messagesDelivered += 1 } else { status.messagesDropped += 1 }
     // Its medium has taken that batch: there is room for the next one. Five long messages are a batch, and two
     // seconds for each would be twelve minutes for a file of 5 MiB.
@@ -137,7 +144,7 @@ extension HubCore {
     guard let delivery = deliveries[id], !delivery.isPaused, !isHolding(now: now),
       let link = live.link(of: id).flatMap({ self.link($0) })
     else { return }
-    let free = Limits.storedEntries - delivery.inFlight.count
+    let free = delivery.free
     guard free > 0 else { return }
     do throws(HubError) {
       for message in try registry.spooled(

@@ -88,8 +88,10 @@ struct SpoolOutcome {
 
 /// Durable messages between their source and their destination: kept once, whatever comes twice.
 extension Registry {
-  /// Messages kept for one node; more are refused for now.
+  /// Messages kept for one node, those of one source among them, and of one source for all nodes; more are refused for now.
   static let spoolRows = 10_000
+  static let spoolRowsOfPair = 7_500
+  static let spoolRowsOfSource = 20_000
   /// Rings of one node whose messages are told from those that were seen; a node begins a new one only when
   /// its file is lost.
   static let streamsPerNode = 8
@@ -112,7 +114,7 @@ extension Registry {
         if try Self.remove(known, in: db) { try Self.noteShared(known, origin: 0, in: db) }
       }
       var streams = StreamWindows(db: db, now: now)
-      var rooms: [UInt32: ErrorCode?] = [:]
+      var rooms = SpoolRooms(db: db)
       for arrival in arrivals {
         let message = sharing ? arrival.to(try Self.current(arrival.destination, in: db)) : arrival
         let (refusal, isNew) = try Self.take(message, &streams, &rooms, at: now, in: db)
@@ -152,16 +154,13 @@ extension Registry {
 
   /// Why not, and whether it was not here before.
   private static func take(
-    _ message: SpooledMessage, _ streams: inout StreamWindows, _ rooms: inout [UInt32: ErrorCode?], at now: Int64,
+    _ message: SpooledMessage, _ streams: inout StreamWindows, _ rooms: inout SpoolRooms, at now: Int64,
     in db: Database
   ) throws -> (ErrorCode?, isNew: Bool) {
     if try streams.wasSeen(message) { return (nil, false) }
-    let destination = message.destination
-    let refusal = try rooms[destination] ?? Self.room(for: destination, in: db)
-    rooms[destination] = .some(refusal)
-    if let refusal { return (refusal, false) }
+    if message.destination != 0, let refusal = try rooms.take(message) { return (refusal, false) }
     try streams.note(message.key.ring, message.sequence)
-    if destination == 0 {
+    if message.destination == 0 {
       try db.execute(
         cachedSql: "INSERT INTO inbox (at, node, body) VALUES (?, ?, ?)", [now, message.source, message.text])
       try db.execute(cachedSql: "DELETE FROM inbox WHERE seq <= ?", [db.lastInsertedRowID - Int64(inboxRows)])
@@ -183,16 +182,6 @@ extension Registry {
       ])
   }
 
-  /// Why nothing more can be kept for a node; nil when it can.
-  private static func room(for destination: UInt32, in db: Database) throws -> ErrorCode? {
-    if destination == 0 { return nil }
-    let isKnown = try Bool.fetchOne(
-      db, sql: "SELECT revoked_at IS NULL FROM nodes WHERE id = ?", arguments: [destination])
-    guard isKnown == true else { return .unreachable }
-    let kept = try Int.fetchOne(db, sql: "SELECT count(*) FROM spool WHERE node = ?", arguments: [destination]) ?? 0
-    return kept < spoolRows ? nil : .full
-  }
-
   /// Messages kept for a node, oldest first, after a row. One that does not take sealed ones gets nothing of who has sent
   /// such: what was sent behind them would make them count as had.
   func spooled(for id: UInt32, after row: Int64, takesSealed: Bool, limit: Int) throws(HubError) -> [SpooledMessage] {
@@ -207,6 +196,49 @@ extension Registry {
   /// How many durable messages wait.
   public func spoolCount() throws(HubError) -> Int {
     try read { try Int.fetchOne($0, sql: "SELECT count(*) FROM spool") ?? 0 }
+  }
+}
+
+/// How much is kept of what one transaction adds to: counted once, and up with each message.
+private struct SpoolRooms {
+  private struct Pair: Hashable { let destination, source: UInt32 }
+
+  let db: Database
+  /// Nil for a node that is not there.
+  private var ofDestination: [UInt32: Int?] = [:]
+  private var ofSource: [UInt32: Int] = [:]
+  private var ofPair: [Pair: Int] = [:]
+
+  init(db: Database) { self.db = db }
+
+  /// Why a message cannot be kept; nil when it is to be, and then it counts.
+  mutating func take(_ message: SpooledMessage) throws -> ErrorCode? {
+    let (destination, source) = (message.destination, message.source)
+    let pair = Pair(destination: destination, source: source)
+    guard let kept = try ofDestination[destination] ?? count(for: destination) else {
+      ofDestination[destination] = .some(nil)
+      return .unreachable
+    }
+    let keptOfSource = try ofSource[source] ?? count("source = ?", [source])
+    let keptOfPair = try ofPair[pair] ?? count("node = ? AND source = ?", [destination, source])
+    let isRoom =
+      kept < Registry.spoolRows && keptOfPair < Registry.spoolRowsOfPair && keptOfSource < Registry.spoolRowsOfSource
+    let more = isRoom ? 1 : 0
+    ofDestination[destination] = kept + more
+    ofSource[source] = keptOfSource + more
+    ofPair[pair] = keptOfPair + more
+    return isRoom ? nil : .full
+  }
+
+  private func count(for destination: UInt32) throws -> Int? {
+    let statement = try db.cachedStatement(sql: "SELECT revoked_at IS NULL FROM nodes WHERE id = ?")
+    guard try Bool.fetchOne(statement, arguments: [destination]) == true else { return nil }
+    return try count("node = ?", [destination])
+  }
+
+  private func count(_ condition: String, _ arguments: StatementArguments) throws -> Int {
+    let statement = try db.cachedStatement(sql: "SELECT count(*) FROM spool WHERE \(condition)")
+    return try Int.fetchOne(statement, arguments: arguments) ?? 0
   }
 }
 

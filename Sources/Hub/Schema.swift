@@ -14,7 +14,12 @@ enum Schema {
     migrator.registerMigration("5 knowledge, requests", migrate: fifth)
     migrator.registerMigration("6 cards, offers", migrate: sixth)
     migrator.registerMigration("7 fellows", migrate: fellows)
+    migrator.registerMigration("8 spool by source", migrate: spoolBySource)
     return migrator
+  }
+
+  private static func spoolBySource(_ db: Database) throws {
+    try db.execute(sql: "CREATE INDEX spool_by_source ON spool (source)")
   }
 
   /// Keys of nodes as they tell them, and what senders make of them for receivers; messages say how they are sealed.

@@ -196,11 +196,14 @@ extension Node {
         continue
       }
       if entry.isForLater {
-        timers.set(.resume, now + Limits.resumeMs)
+        guard timers[.resume] == .never else { continue }
+        timers.set(.resume, now + Limits.resumeMs(after: hubRefusals))
+        if entry.failure != .busy { hubRefusals += 1 }
       } else if stores.outgoing.consume(entry.sequence) {
         if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }
+    if stores.outgoing.onTheWayCount == 0 { hubRefusals = 0 }
     timers.set(.resend, stores.outgoing.onTheWayCount > 0 ? now + Limits.resendMs : .never)
   }
 

@@ -245,6 +245,8 @@ public final class Node {
   let outbox = Outbox()
   var owed = Ring<Owed, 64>()
   var awaited = Ring<Awaited, 64>()
+  /// How often the hub had no room for a durable message since all had gone.
+  var hubRefusals = 0
   var messageSequence: UInt64 = 0
   var beatSequence: UInt64 = 0
   var wallBaseMs: UInt64 = 0

@@ -107,8 +107,11 @@ public enum Limits {
   /// Rings whose messages a node can tell from those it has had, and how long a silent one keeps its place.
   public static let seenStreams = 80
   public static let seenKeepMs: UInt64 = 3_600_000
-  /// A durable message refused for want of room is tried again after this long.
+  /// A durable message refused for want of room is tried again after this long; after each refusal in a row that is doubled,
+  /// up to the second.
   public static let resumeMs: UInt64 = 2_000
+  public static let resumeMostMs: UInt64 = 32_000
+  public static func resumeMs(after refusals: Int) -> UInt64 { min(resumeMostMs, resumeMs << UInt64(min(refusals, 8))) }
   /// Durable messages of which nothing is heard are sent again after this long.
   public static let resendMs: UInt64 = 60_000
   /// At a stop, what is in memory may take this long to get onto the medium.

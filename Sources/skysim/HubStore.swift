@@ -33,6 +33,7 @@ final class Delivery {
   var continuesAt = Instant.never
   var startsOverAt = Instant.never
   var isPaused = false
+  var refusals = 0
   /// It has told its card over this link.
   var takesSealed = false
   /// By number of the board: its offer has gone over this link.

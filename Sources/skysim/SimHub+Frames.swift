@@ -9,6 +9,7 @@ extension SimHub {
   static let gatherMs: UInt64 = 5
   static let forgetMs: UInt64 = 20
   static let spoolRows = 10_000
+  static let spoolRowsOfPair = 7_500
 
   func handle(_ frame: FrameHeader, _ session: HubSession, now: Instant) {
     guard session.phase == .online else { return close(session, .unexpectedRecord, now: now) }
@@ -146,8 +147,15 @@ extension SimHub {
     if frame.isSealed, destination < 0 { world.fail("a message to the hub is sealed") }
     if frame.isSealed, !hasOffer(from: id, to: destination, now: now) { return .busy }
     if frame.sequence >> 63 != 0 { return .badArgument }
-    if destination >= 0, store.spool[destination].count >= Self.spoolRows { return .full }
+    if destination >= 0, !hasRoom(store.spool[destination], from: id) { return .full }
     return arrivals.count < 512 ? nil : .busy
+  }
+
+  private func hasRoom(_ kept: [Spooled], from source: UInt32) -> Bool {
+    if kept.count < Self.spoolRowsOfPair { return true }
+    var ofPair = 0
+    for message in kept where message.name.source == source { ofPair += 1 }
+    return kept.count < Self.spoolRows && ofPair < Self.spoolRowsOfPair
   }
 
   /// One commit for all that has gathered; only then is a word said about it.
@@ -213,8 +221,10 @@ extension SimHub {
         if entry.isForLater {
           guard !delivery.isPaused else { continue }
           delivery.isPaused = true
-          delivery.startsOverAt = now + Limits.resumeMs
+          delivery.startsOverAt = now + Limits.resumeMs(after: delivery.refusals)
+          if entry.failure != .busy { delivery.refusals += 1 }
         } else {
+          delivery.refusals = 0
           forget(delivery.inFlight.remove(at: index), now: now)
         }
       }
@@ -230,7 +240,7 @@ extension SimHub {
 
   func deliver(to board: Int, now: Instant) {
     guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board]?.session else { return }
-    var left = Limits.storedEntries - delivery.inFlight.count
+    var left = (delivery.refusals > 0 ? 1 : Limits.storedEntries) - delivery.inFlight.count
     var handed: [Spooled.Name] = []
     // Who has not told a card gets nothing of those who have sealed something for it.
     var blocked: [UInt32] = []

@@ -92,6 +92,31 @@ import Wire
     #expect(try swarm.registry.spoolCount() == 0)
   }
 
+  /// Its owner does not read: one message asks for all, and less and less often.
+  @Test func aNodeThatStaysFullIsAskedLessOften() throws {
+    let (swarm, a, b) = try pair()
+    b.verdict = { _ in .full }
+    for sequence in 1...40 as ClosedRange<UInt64> {
+      try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
+    }
+    settle(swarm)
+    var asked = b.durable.count
+    for pause: UInt64 in [2, 4, 8, 16, 32, 32, 32] {
+      swarm.pass(pause * 1_000 - 200)
+      settle(swarm)
+      #expect(b.durable.count == asked, "\(pause) s")
+      swarm.pass(200)
+      settle(swarm)
+      #expect(b.durable.count == asked + 1, "\(pause) s")
+      asked = b.durable.count
+    }
+    b.verdict = { _ in nil }
+    swarm.pass(32_000)
+    settle(swarm)
+    #expect(b.durable.dropFirst(asked).map(\.text) == (1...40).map { "\($0)" })
+    #expect(try swarm.registry.spoolCount() == 0)
+  }
+
   /// A node whose batch is full says busy; its next word on something stored means that there is room again.
   @Test(arguments: [(ErrorCode.busy, 2), (.full, 0)])
   func aNodeThatWasBusyIsAskedAgainAtItsNextStored(refusal: ErrorCode, handedOut: Int) throws {
@@ -112,6 +137,34 @@ import Wire
     swarm.pass(Limits.resumeMs)
     settle(swarm)
     #expect(b.durable.dropFirst(3).map(\.text) == ["2", "3"])
+  }
+
+  /// One source cannot take the place of all others at a node, nor fill the disk by way of many.
+  @Test func oneSourceHasItsShareOfTheRoom() throws {
+    let swarm = try TestSwarm()
+    let ids = try (1...5).map { try swarm.allowedNode(UInt8($0)) }.map { node in
+      swarm.connect(node)
+      return node.id!
+    }
+    let registry = swarm.registry
+    var sequence: UInt64 = 0
+    func give(_ count: Int, from source: UInt32, to destination: UInt32) throws -> [ErrorCode?] {
+      let messages = (0..<count).map { _ in
+        sequence += 1
+        return SpooledMessage(
+          destination: destination, source: source, stream: UInt64(source), sequence: sequence, hops: 0, expiresMs: 0,
+          text: Data([1]))
+      }
+      return try registry.spool(messages, forgetting: [], at: 7).verdicts
+    }
+    let (a, b) = (ids[0], ids[1])
+    #expect(try give(7_499, from: a, to: b).allSatisfy { $0 == nil })
+    #expect(try give(3, from: a, to: b) == [nil, .full, .full], "7,500 of one source")
+    #expect(try give(2_501, from: ids[2], to: b).filter { $0 == .full }.count == 1, "10,000 in all")
+    #expect(try give(7_500, from: a, to: ids[3]).allSatisfy { $0 == nil })
+    #expect(try give(5_001, from: a, to: ids[4]).filter { $0 == .full }.count == 1, "20,000 of one source")
+    #expect(try give(1, from: a, to: 1_000_900) == [.unreachable])
+    #expect(try registry.spoolCount() == 22_500)
   }
 
   @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {

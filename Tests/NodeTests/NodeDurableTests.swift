@@ -88,6 +88,35 @@ import Wire
     #expect(scene.hub.durable.map(\.text) == ["patience", "patience", "behind it"])
   }
 
+  @Test func aHubThatStaysFullIsAskedLessOften() throws {
+    let scene = scene()
+    scene.goOnline()
+    let sequence = try sequence(scene.post("patience"))
+    scene.settleDisk()
+    let stream = scene.hub.durable[0].stream
+    var asked = 1
+    for pause: UInt64 in [2, 4, 8, 16, 32, 32] {
+      scene.hub.sendStored(stream, sequence, failure: .full, now: scene.now)
+      scene.settle()
+      scene.pass(pause * 1_000 - 100)
+      scene.settle()
+      #expect(scene.hub.durable.count == asked, "\(pause) s")
+      scene.pass(100)
+      scene.settle()
+      asked += 1
+      #expect(scene.hub.durable.count == asked, "\(pause) s")
+    }
+    scene.hub.sendStored(stream, sequence, now: scene.now)
+    scene.settle()
+    let next = try self.sequence(scene.post("again"))
+    scene.settleDisk()
+    scene.hub.sendStored(stream, next, failure: .full, now: scene.now)
+    scene.settle()
+    scene.pass(Limits.resumeMs)
+    scene.settle()
+    #expect(scene.hub.durable.count == asked + 2)
+  }
+
   @Test func aRefusalForGoodIsTold() throws {
     let scene = scene()
     scene.goOnline()
