@@ -142,7 +142,7 @@ import Wire
   /// One source cannot take the place of all others at a node, nor fill the disk by way of many.
   @Test func oneSourceHasItsShareOfTheRoom() throws {
     let swarm = try TestSwarm()
-    let ids = try (1...5).map { try swarm.allowedNode(UInt8($0)) }.map { node in
+    let ids = try (1...5).map { try swarm.allowedNode($0) }.map { node in
       swarm.connect(node)
       return node.id!
     }
