@@ -118,7 +118,7 @@ extension HubCore {
       guard !delivery.isPaused else { return }
       delivery.isPaused = true
       delivery.isBusy = entry.failure == .busy
-      delivery.startsOverAt = now + Limits.resumeMs(after: delivery.refusals)
+      delivery.startsOverAt = now + Limits.resumeMs(after: delivery.isBusy ? 0 : delivery.refusals)
       if !delivery.isBusy { delivery.refusals += 1 }
       return wake(at: delivery.startsOverAt)
     }
@@ -144,19 +144,26 @@ extension HubCore {
     guard let delivery = deliveries[id], !delivery.isPaused, !isHolding(now: now),
       let link = live.link(of: id).flatMap({ self.link($0) })
     else { return }
-    let free = delivery.free
-    guard free > 0 else { return }
-    do throws(HubError) {
-      for message in try registry.spooled(
-        for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: free)
-      {
-        // After the cursor went back, or for one that was put behind another of its ring.
-        guard delivery.inFlight.contains(message.key) || hand(message, to: link, delivery, now: now) else { break }
-        delivery.cursor = message.row
-      }
-    } catch { log.line(.error, error.description) }
+    guard delivery.free > 0 else { return }
+    do throws(HubError) { while try handOn(to: link, id, delivery, now: now) {} } catch {
+      log.line(.error, error.description)
+    }
     if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
     wake(at: delivery.deadline)
+  }
+
+  /// Hands on as many as may be on the way; whether there may be more, because some of these had expired.
+  private func handOn(to link: HubLink, _ id: UInt32, _ delivery: Delivery, now: Instant) throws(HubError) -> Bool {
+    let free = delivery.free
+    guard free > 0 else { return false }
+    let messages = try registry.spooled(
+      for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: free)
+    for message in messages {
+      // After the cursor went back, or for one that was put behind another of its ring.
+      guard delivery.inFlight.contains(message.key) || hand(message, to: link, delivery, now: now) else { return false }
+      delivery.cursor = message.row
+    }
+    return messages.count == free
   }
 
   /// False when this message, and so those after it, have to wait.

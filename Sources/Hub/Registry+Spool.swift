@@ -220,13 +220,15 @@ private struct SpoolRooms {
       return .unreachable
     }
     let keptOfSource = try ofSource[source] ?? count("source = ?", [source])
-    let keptOfPair = try ofPair[pair] ?? count("node = ? AND source = ?", [destination, source])
-    let isRoom =
-      kept < Registry.spoolRows && keptOfPair < Registry.spoolRowsOfPair && keptOfSource < Registry.spoolRowsOfSource
-    let more = isRoom ? 1 : 0
-    ofDestination[destination] = kept + more
-    ofSource[source] = keptOfSource + more
-    ofPair[pair] = keptOfPair + more
+    var isRoom = kept < Registry.spoolRows && keptOfSource < Registry.spoolRowsOfSource
+    // Counted when it may matter: what this transaction has added is counted with it.
+    if isRoom, kept >= Registry.spoolRowsOfPair {
+      let keptOfPair = try ofPair[pair] ?? count("node = ? AND source = ?", [destination, source])
+      isRoom = keptOfPair < Registry.spoolRowsOfPair
+      ofPair[pair] = keptOfPair + (isRoom ? 1 : 0)
+    }
+    ofDestination[destination] = kept + (isRoom ? 1 : 0)
+    ofSource[source] = keptOfSource + (isRoom ? 1 : 0)
     return isRoom ? nil : .full
   }
 

@@ -197,8 +197,9 @@ extension Node {
       }
       if entry.isForLater {
         guard timers[.resume] == .never else { continue }
-        timers.set(.resume, now + Limits.resumeMs(after: hubRefusals))
-        if entry.failure != .busy { hubRefusals += 1 }
+        let isBusy = entry.failure == .busy
+        timers.set(.resume, now + Limits.resumeMs(after: isBusy ? 0 : hubRefusals))
+        if !isBusy { hubRefusals += 1 }
       } else if stores.outgoing.consume(entry.sequence) {
         if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }

@@ -47,7 +47,7 @@ final class PackRoom {
   }
 
   private func pack(_ text: RawSpan) -> Int? {
-    reached = text.byteCount + Packing.spareBytes
+    reached = max(reached, text.byteCount + Packing.spareBytes)
     return Packing.pack(text, into: room)
   }
 
@@ -59,11 +59,12 @@ final class PackRoom {
     let form = queue.bytes[end]
     queue.truncate(to: end)
     if form == Form.plain, end - start <= Limits.messageBytes { return true }
+    let before = reached
     reached = room.count
     guard form == Form.packed, let count = Self.unpack(queue, from: start, into: room) else {
       return Self.drop(&queue, to: start)
     }
-    reached = count + Packing.spareBytes
+    reached = max(before, count + Packing.spareBytes)
     queue.truncate(to: start)
     return queue.append(filled(count))
   }

@@ -221,8 +221,9 @@ extension SimHub {
         if entry.isForLater {
           guard !delivery.isPaused else { continue }
           delivery.isPaused = true
-          delivery.startsOverAt = now + Limits.resumeMs(after: delivery.refusals)
-          if entry.failure != .busy { delivery.refusals += 1 }
+          let isBusy = entry.failure == .busy
+          delivery.startsOverAt = now + Limits.resumeMs(after: isBusy ? 0 : delivery.refusals)
+          if !isBusy { delivery.refusals += 1 }
         } else {
           delivery.refusals = 0
           forget(delivery.inFlight.remove(at: index), now: now)
@@ -240,7 +241,7 @@ extension SimHub {
 
   func deliver(to board: Int, now: Instant) {
     guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board]?.session else { return }
-    var left = (delivery.refusals > 0 ? 1 : Limits.storedEntries) - delivery.inFlight.count
+    let most = delivery.refusals > 0 ? 1 : Limits.storedEntries
     var handed: [Spooled.Name] = []
     // Who has not told a card gets nothing of those who have sealed something for it.
     var blocked: [UInt32] = []
@@ -249,9 +250,7 @@ extension SimHub {
     }
     for message in store.spool[board]
     where message.row > delivery.cursor && !blocked.contains(message.name.source) {
-      guard left > 0 else { break }
-      left -= 1
-      guard hand(message, session, delivery, now: now) else { break }
+      guard delivery.inFlight.count < most, hand(message, session, delivery, now: now) else { break }
       delivery.cursor = message.row
       handed.append(message.name)
     }

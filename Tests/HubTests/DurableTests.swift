@@ -117,6 +117,24 @@ import Wire
     #expect(try swarm.registry.spoolCount() == 0)
   }
 
+  /// What asks for all may have expired meanwhile: then the next one asks.
+  @Test func expiredMessagesAreNoEndOfAsking() throws {
+    let (swarm, a, b) = try pair()
+    b.verdict = { _ in .full }
+    for sequence in 1...3 as ClosedRange<UInt64> {
+      try a.post(
+        "\(sequence)", to: b.id!, sequence: sequence, timeToLiveS: sequence < 3 ? 1 : 0, now: swarm.now)
+    }
+    settle(swarm)
+    let refused = b.durable.count
+    b.verdict = { _ in nil }
+    swarm.wall.ms = 2_000
+    swarm.pass(Limits.resumeMs)
+    settle(swarm)
+    #expect(b.durable.dropFirst(refused).map(\.text) == ["3"])
+    #expect(try swarm.registry.spoolCount() == 0)
+  }
+
   /// A node whose batch is full says busy; its next word on something stored means that there is room again.
   @Test(arguments: [(ErrorCode.busy, 2), (.full, 0)])
   func aNodeThatWasBusyIsAskedAgainAtItsNextStored(refusal: ErrorCode, handedOut: Int) throws {
