@@ -37,6 +37,13 @@ uint64_t sky_clock_ms(void) { return clock_us(CLOCK_BOOTTIME) / 1000; }
 int64_t sky_wall_ms(void) { return (int64_t)(clock_us(CLOCK_REALTIME) / 1000); }
 uint64_t sky_cpu_us(void) { return clock_us(CLOCK_PROCESS_CPUTIME_ID); }
 
+uint64_t sky_process_cpu_us(int process) {
+  clockid_t clock;
+  struct timespec t;
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 int sky_wall_set_ms(int64_t ms) {
   struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
   return clock_settime(CLOCK_REALTIME, &t) == 0 ? 0 : -errno;

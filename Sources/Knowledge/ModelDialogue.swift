@@ -7,10 +7,11 @@ import Wire
 /// Two connections: the question goes over the first; on the second the worker is asked now and then whether it lives,
 /// for a model may think for long before its first word, and a worker that was stopped keeps its sockets open.
 ///
-/// The worker answers between two steps of its computing, so what counts as silence follows from how long a step takes
+/// The worker answers between two steps of its computing, so how long it may be silent follows from how long a step takes
 /// here. The first answer ends at the end of a step, the second measures a whole one; so do two pieces of text, for a piece
-/// takes many steps. Until then nobody knows, and it has `Limits.modelSilenceMostMs`. So it has while others want the
-/// processors: it comes last then, and may only be waiting for its turn.
+/// takes many steps. Until then nobody knows, and it has `Limits.modelSilenceMostMs`. It has that in any case while it computes:
+/// where others come first a step takes longer than it did. So only the time counts in which it used no processor, and in
+/// which the daemon looked: it may have stood still itself.
 ///
 /// Order of calls: `begin`, then `take` for each line of either connection and `tick` at `deadline`, until one of them
 /// gives `.ended` or `.failed`.
@@ -40,8 +41,12 @@ public struct ModelDialogue {
   private var probedAt = Instant(ms: 0)
   private var isProbeOpen = false
   private var probeAnswers = 0
-  /// Its silence may be because of others: looked at again then.
-  private var againAt = Instant(ms: 0)
+  /// The worker's, where it is known.
+  private var process: Int32 = 0
+  /// Its processor time when it was last looked at, when that was, and how long it had used none by then.
+  private var used: UInt64 = 0
+  private var lookedAt = Instant(ms: 0)
+  private var quietMs: UInt64 = 0
   private var pieceAt: Instant?
   private var isPaceKnown = false
   /// To a probe, or from one piece to the next.
@@ -59,15 +64,17 @@ public struct ModelDialogue {
   /// The worker has greeted: the question may go out.
   public var isAsked: Bool { phase == .answering }
 
-  /// Both connections are there. `isStarted` is false when the service manager still has to start the worker.
-  public mutating func begin(isStarted: Bool, wantsVector: Bool = false, now: Instant) {
+  /// Both connections are there. Without a `process` the service manager may still have to start the worker.
+  public mutating func begin(process: Int32?, wantsVector: Bool = false, now: Instant) {
     // It may still be at a step for the one who asked before; how long that takes nobody knows if he left early.
     let step = isPaceKnown || isLeft ? silenceMs : 0
     self = ModelDialogue()
     phase = .greeting
     self.wantsVector = wantsVector
+    self.process = process ?? 0
     begunAt = now
-    greetingMs = max(isStarted ? Limits.modelGreetingMs : Limits.modelStartMs, step)
+    lookedAt = now
+    greetingMs = max(process == nil ? Limits.modelStartMs : Limits.modelGreetingMs, step)
   }
 
   /// How long it may be silent.
@@ -84,33 +91,33 @@ public struct ModelDialogue {
     phase = .idle
   }
 
+  /// Something is awaited of it: a greeting, or the answer to a probe.
+  private var isAwaited: Bool { phase == .greeting || !isProbeGreeted || isProbeOpen }
+  private var patienceMs: UInt64 { isProbeOpen ? silenceMs : greetingMs }
+
   public var deadline: Instant {
-    switch phase {
-    case .idle: return .never
-    case .greeting: return max(begunAt + greetingMs, againAt)
-    case .answering:
-      let probe =
-        isProbeOpen
-        ? probedAt + silenceMs
-        : isProbeGreeted ? probedAt + probePauseMs : begunAt + greetingMs
-      return min(max(probe, againAt), begunAt + Limits.modelAnswerMs)
-    }
+    if phase == .idle { return .never }
+    let next =
+      isAwaited
+      ? lookedAt + min(Limits.modelProbeMs, patienceMs - min(patienceMs, quietMs)) : probedAt + probePauseMs
+    return phase == .answering ? min(next, begunAt + Limits.modelAnswerMs) : next
   }
 
-  /// `isProcessorWanted` is asked when the worker has been silent for too long: whether anybody runs or waits to, beside
-  /// the daemon. It may be the worker.
-  public mutating func tick(now: Instant, isProcessorWanted: () -> Bool) -> Step {
+  /// `processorTimeOf` gives the processor time that a process has used, 0 where that is not known.
+  public mutating func tick(now: Instant, processorTimeOf: (Int32) -> UInt64) -> Step {
     guard phase != .idle, now >= deadline else { return .nothing }
     if phase == .answering, now >= begunAt + Limits.modelAnswerMs { return fail(.timeout) }
-    if phase == .answering, isProbeGreeted, !isProbeOpen {
-      isProbeOpen = true
-      probedAt = now
+    let time = process > 0 ? processorTimeOf(process) : 0
+    let watched = min(now.since(lookedAt), 2 * Limits.modelProbeMs)
+    lookedAt = now
+    guard isAwaited else {
+      (isProbeOpen, probedAt, used, quietMs) = (true, now, time, 0)
       return .probe
     }
-    let silentSince = isProbeOpen ? probedAt : begunAt
-    guard now < silentSince + Limits.modelSilenceMostMs, isProcessorWanted() else { return fail(.modelHung) }
-    againAt = now + Limits.modelProbeMs
-    return .nothing
+    quietMs = time == used ? quietMs + watched : 0
+    used = time
+    let isOver = now >= (isProbeOpen ? probedAt : begunAt) + max(patienceMs, Limits.modelSilenceMostMs)
+    return isOver || quietMs >= patienceMs ? fail(.modelHung) : .nothing
   }
 
   /// A line without its line feed.
@@ -122,6 +129,8 @@ public struct ModelDialogue {
         guard Self.starts(line, "SKYINFER 1 ") else { return fail(.modelFailed) }
         isProbeGreeted = true
         probedAt = now
+      } else if Self.starts(line, "pid="), process == 0 {
+        process = Int32(truncatingIfNeeded: min(1 << 30, parseDecimal(line.extracting(4..<line.byteCount)) ?? 0))
       } else if line.elementsEqual("OK"), isProbeOpen {
         isProbeOpen = false
         longestAnswerMs = max(longestAnswerMs, now.since(probedAt))

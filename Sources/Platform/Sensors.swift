@@ -51,18 +51,6 @@ public final class Sensors {
     return signs
   }
 
-  /// Somebody beside the caller runs now or waits for a processor; false where nobody can tell.
-  public var isProcessorWanted: Bool {
-    guard load("/proc/loadavg") else { return false }
-    // The fourth word counts those tasks, the caller among them: `0.20 0.18 0.12 1/80 11206` (proc_loadavg(5)).
-    var words = 0
-    for at in 0..<file.count where file.bytes[at] == 0x20 {
-      words += 1
-      if words == 3 { return (number(from: at, scale: 1) ?? 0) > 1 }
-    }
-    return false
-  }
-
   private func samplePower(_ signs: inout VitalSigns) {
     var hasMains = false
     var isDischarging = false

@@ -319,6 +319,8 @@ final class Worker {
     text.append(Word(engine.pool.kernelsName).bytes)
     text.append("\nanswers=")
     text.append(answers)
+    text.append("\npid=")
+    text.append(Int(sky_process_id()))
     text.append(active >= 0 ? "\nbusy=true\nOK\n" : "\nbusy=false\nOK\n")
     client.write(text)
   }

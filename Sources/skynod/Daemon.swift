@@ -66,11 +66,10 @@ final class Daemon: ControlHandler {
     dictionary = try DictionaryFile(boardFile: configuration.dictionaryFile, stateDirectory: directory)
     dictionaryCommands = DictionaryCommands(dictionary)
     updater = UpdaterSocket(path: PathText(configuration.updateSocket.bytes)!, loop: loop)
-    sensors = Sensors()
     // One connection to the worker for whoever needs it: it makes one text at a time.
     let model =
       configuration.knowledgeBytes > 0 || configuration.duties.contains(.compute)
-      ? ModelLink(path: configuration.modelSocket, loop: loop, sensors: sensors) : nil
+      ? ModelLink(path: configuration.modelSocket, loop: loop) : nil
     knowledge = Self.makeKnowledge(configuration, directory, model, loop, telling)
     modelJobs = configuration.duties.contains(.compute) ? model.map { ModelJobs($0) } : nil
     self.configuration.wipeTicket()
@@ -79,6 +78,7 @@ final class Daemon: ControlHandler {
     link = try Link(loop: loop)
     door = try Self.makeDoor(configuration, state, loop)
     try link.loadAuthorities(configuration.authorityFile)
+    sensors = Sensors()
     stall = Stall.fromEnvironment()
     try loop.add(signals.descriptor, token: Token.signals, .read)
     try loop.add(listener.descriptor, token: Token.control, .read)

@@ -17,7 +17,6 @@ final class ModelLink {
 
   private(set) var user = User.ask
   private let loop: EventLoop
-  private let sensors: Sensors
   private let path: Configuration.SocketPathText
   private var dialogue = ModelDialogue()
   private var descriptors = InlineArray<2, Int32>(repeating: -1)
@@ -26,10 +25,9 @@ final class ModelLink {
   private var request = TextBuffer(capacity: Limits.modelRequestBytes)
   private var sentBytes = 0
 
-  init(path: Configuration.SocketPathText, loop: EventLoop, sensors: Sensors) {
+  init(path: Configuration.SocketPathText, loop: EventLoop) {
     self.path = path
     self.loop = loop
-    self.sensors = sensors
   }
 
   var deadline: Instant { dialogue.deadline }
@@ -61,7 +59,7 @@ final class ModelLink {
     // A socket that the service manager made is there before its worker.
     var (user, group, process): (UInt32, UInt32, Int32) = (0, 0, 0)
     let isStarted = sky_unix_peer(descriptors[0], &user, &group, &process) == 0 && process != 1
-    dialogue.begin(isStarted: isStarted, wantsVector: wantsVector, now: now)
+    dialogue.begin(process: isStarted ? process : nil, wantsVector: wantsVector, now: now)
     return .nothing
   }
 
@@ -91,7 +89,7 @@ final class ModelLink {
         if !isOpen { return end(dialogue.lost()) }
       }
     }
-    let step = carryOut(dialogue.tick(now: now) { sensors.isProcessorWanted })
+    let step = carryOut(dialogue.tick(now: now, processorTimeOf: sky_process_cpu_us))
     return step == .nothing ? send() : end(step)
   }
 

@@ -13,7 +13,7 @@ private func say(
 @Suite struct ModelDialogueTests {
   private func begun() -> ModelDialogue {
     var dialogue = ModelDialogue()
-    dialogue.begin(isStarted: true, now: Instant(ms: 1_000))
+    dialogue.begin(process: Self.process, now: Instant(ms: 1_000))
     return dialogue
   }
 
@@ -28,16 +28,26 @@ private func say(
 
   @Test func aWorkerThatDoesNotGreetIsHung() {
     var dialogue = begun()
-    #expect(dialogue.tick(now: Instant(ms: 1_800)) == .nothing)
-    #expect(dialogue.deadline <= Instant(ms: 2_000))
-    #expect(dialogue.tick(now: dialogue.deadline) == .failed(.modelHung))
+    #expect(Self.hungAt(&dialogue) == Instant(ms: 1_000 + Limits.modelGreetingMs))
   }
 
   @Test func oneThatIsStartedOnDemandHasLonger() {
     var dialogue = ModelDialogue()
-    dialogue.begin(isStarted: false, now: Instant(ms: 1_000))
-    #expect(dialogue.tick(now: Instant(ms: 5_000)) == .nothing)
-    #expect(dialogue.tick(now: Instant(ms: 9_000)) == .failed(.modelHung))
+    dialogue.begin(process: nil, now: Instant(ms: 1_000))
+    #expect(Self.hungAt(&dialogue) == Instant(ms: 1_000 + Limits.modelStartMs))
+  }
+
+  private static let process: Int32 = 4_242
+
+  /// When the silent worker is called hung, looked at whenever it is time.
+  private static func hungAt(_ dialogue: inout ModelDialogue, time: (Instant) -> UInt64 = { _ in 0 }) -> Instant {
+    while true {
+      let now = dialogue.deadline
+      let step = dialogue.tick(now: now) { $0 == process ? time(now) : 0 }
+      if step == .failed(.modelHung) { return now }
+      #expect(step == .nothing)
+      if step != .nothing { return .never }
+    }
   }
 
   /// Greeted twice and asked; the worker answers each sign of life after `stepMs`.
@@ -59,34 +69,47 @@ private func say(
     var dialogue = working(stepMs: 30, answers: 4)
     let stoppedAt = dialogue.deadline
     #expect(dialogue.tick(now: stoppedAt) == .probe)
-    let told = dialogue.deadline
-    #expect(told.since(stoppedAt) <= 900)
-    #expect(dialogue.tick(now: told) == .failed(.modelHung))
+    #expect(Self.hungAt(&dialogue).since(stoppedAt) <= 900)
     #expect(dialogue.deadline == .never)
   }
 
-  @Test func whileOthersWantTheProcessorsItMayBeWaitingForItsTurn() {
+  /// As on a board where others come first: its processor time tells.
+  @Test func whileItComputesItIsNotHung() {
+    for stopsAfterMs: UInt64 in [0, 700, 3_000, 60_000] {
+      var dialogue = working(stepMs: 30, answers: 4)
+      let asked = dialogue.deadline
+      #expect(dialogue.tick(now: asked) { _ in 5_000 } == .probe)
+      let told = Self.hungAt(&dialogue) { now in 5_000 + min(now.since(asked), stopsAfterMs) / 10 }
+      let quiet = told.since(asked + stopsAfterMs)
+      if stopsAfterMs < 10_000 {
+        #expect(quiet >= Limits.modelSilenceMs && quiet <= 1_000, "\(stopsAfterMs)")
+      } else {
+        #expect(told == asked + Limits.modelSilenceMostMs, "not for ever")
+      }
+    }
+  }
+
+  @Test func timeInWhichTheDaemonStoodStillDoesNotCount() {
     var dialogue = working(stepMs: 30, answers: 4)
     let asked = dialogue.deadline
     #expect(dialogue.tick(now: asked) == .probe)
-    let first = dialogue.deadline
-    #expect(dialogue.tick(now: first) { true } == .nothing)
-    #expect(dialogue.deadline == first + Limits.modelProbeMs)
-    var idle = dialogue
-    #expect(idle.tick(now: idle.deadline) == .failed(.modelHung), "nobody runs: neither does the worker")
-    var answered = dialogue
-    #expect(say(&answered, "OK", probe: true, at: dialogue.deadline.ms - 1) == .nothing)
-    #expect(answered.tick(now: answered.deadline) == .probe)
-    while dialogue.deadline < asked + Limits.modelSilenceMostMs {
-      #expect(dialogue.tick(now: dialogue.deadline) { true } == .nothing)
-    }
-    #expect(dialogue.tick(now: dialogue.deadline) { true } == .failed(.modelHung), "not for ever")
+    #expect(dialogue.tick(now: asked + 5_000) == .nothing)
+    #expect(Self.hungAt(&dialogue) > asked + 5_500)
   }
 
-  @Test func aWorkerMayBeWaitingForItsTurnToGreet() {
-    var dialogue = begun()
-    #expect(dialogue.tick(now: dialogue.deadline) { true } == .nothing)
-    #expect(say(&dialogue, "SKYINFER 1 0.1.0", at: 5_000) == .ask)
+  /// One that the service manager started says itself which process it is.
+  @Test func theWorkerTellsItsProcess() {
+    var dialogue = ModelDialogue()
+    dialogue.begin(process: nil, now: Instant(ms: 1_000))
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
+    _ = say(&dialogue, "SKYINFER 1 0.1.0", probe: true, at: 1_020)
+    _ = say(&dialogue, "pid=77", probe: true, at: 1_021)
+    var asked: Int32 = 0
+    _ = dialogue.tick(now: dialogue.deadline) { process in
+      asked = process
+      return 1
+    }
+    #expect(asked == 77)
   }
 
   /// Two pieces come before the worker has been asked twice whether it lives: on a quick board the whole answer may.
@@ -96,9 +119,10 @@ private func say(
       #expect(say(&dialogue, #"piece="a""#, at: 2_000) == .piece)
       let asked = dialogue.deadline
       #expect(dialogue.tick(now: asked) == .probe)
-      #expect(dialogue.deadline.since(asked) == Limits.modelSilenceMostMs)
+      var unknown = dialogue
+      #expect(Self.hungAt(&unknown).since(asked) == Limits.modelSilenceMostMs)
       #expect(say(&dialogue, #"piece="b""#, at: 2_000 + gap) == .piece)
-      #expect(dialogue.deadline.since(asked) == patience)
+      #expect(Self.hungAt(&dialogue).since(asked) == patience)
     }
   }
 
@@ -107,9 +131,7 @@ private func say(
       var dialogue = working(stepMs: stepMs, answers: 5)
       let stoppedAt = dialogue.deadline
       #expect(dialogue.tick(now: stoppedAt) == .probe)
-      let told = dialogue.deadline
-      #expect(told.since(stoppedAt) == min(8 * stepMs, 10_000))
-      #expect(dialogue.tick(now: told) == .failed(.modelHung))
+      #expect(Self.hungAt(&dialogue).since(stoppedAt) == max(850, min(8 * stepMs, 10_000)))
     }
   }
 
@@ -117,25 +139,26 @@ private func say(
     var dialogue = working(stepMs: 500, answers: 2)
     dialogue.hangUp()
     #expect(dialogue.deadline == .never)
-    dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
-    #expect(dialogue.deadline == Instant(ms: 54_000))
+    dialogue.begin(process: Self.process, now: Instant(ms: 50_000))
+    #expect(Self.hungAt(&dialogue) == Instant(ms: 54_000))
   }
 
   @Test func oneThatWasLeftBeforeItsPaceWasKnownMayStillBeAtAStep() {
     var dialogue = begun()
     _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_010)
     dialogue.hangUp()
-    dialogue.begin(isStarted: true, now: Instant(ms: 50_000))
-    #expect(dialogue.deadline == Instant(ms: 50_000 + Limits.modelSilenceMostMs))
+    dialogue.begin(process: Self.process, now: Instant(ms: 50_000))
+    var other = dialogue
+    #expect(Self.hungAt(&other) == Instant(ms: 50_000 + Limits.modelSilenceMostMs))
     dialogue.hangUp()
-    dialogue.begin(isStarted: true, now: Instant(ms: 90_000))
-    #expect(dialogue.deadline == Instant(ms: 90_000 + Limits.modelGreetingMs), "nothing was left there")
+    dialogue.begin(process: Self.process, now: Instant(ms: 90_000))
+    #expect(Self.hungAt(&dialogue) == Instant(ms: 90_000 + Limits.modelGreetingMs), "nothing was left there")
   }
 
   @Test func aVectorIsWhatWasAskedForOrNothing() {
     for wantsVector in [false, true] {
       var dialogue = ModelDialogue()
-      dialogue.begin(isStarted: true, wantsVector: wantsVector, now: Instant(ms: 1_000))
+      dialogue.begin(process: nil, wantsVector: wantsVector, now: Instant(ms: 1_000))
       _ = say(&dialogue, "SKYINFER 1 0.1.0", at: 1_001)
       #expect(say(&dialogue, "vector=0.5,1", at: 1_002) == (wantsVector ? .vector : .nothing))
       #expect(say(&dialogue, "piece=x", at: 1_003) == (wantsVector ? .nothing : .piece))
@@ -295,6 +318,6 @@ private func say(
 }
 
 extension ModelDialogue {
-  /// On a board where nobody else has anything to do.
-  fileprivate mutating func tick(now: Instant) -> Step { tick(now: now) { false } }
+  /// The worker uses no processor.
+  fileprivate mutating func tick(now: Instant) -> Step { tick(now: now) { _ in 0 } }
 }

@@ -78,18 +78,6 @@ import Wire
     #expect(sample().temperatureMilliC == -12_500)
   }
 
-  @Test func whetherOthersWantTheProcessorsIsTheFourthWord() throws {
-    let sensors = Sensors(root: InlineText(folder.path)!)
-    #expect(!sensors.isProcessorWanted, "the one that runs is the reader")
-    for (text, isWanted) in [
-      ("0.25 0.50 0.75 2/234 5678\n", true), ("0.25 0.50 0.75 12/234 5678\n", true), ("9.00 9.00 9.00 0/1 1\n", false),
-      ("0.25 0.50 0.75", false), ("0.25 0.50 0.75 ", false), ("0.25 0.50 0.75 x/3", false), ("", false),
-    ] {
-      try folder.write("proc/loadavg", text)
-      #expect(sensors.isProcessorWanted == isWanted, "\(text)")
-    }
-  }
-
   @Test func filesThatAreTooLongOrGarbageLeaveTheirSignsUnknown() throws {
     let noise = (0..<6_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) }
     for name in ["proc/uptime", "proc/loadavg", "proc/meminfo", "proc/pressure/memory"] {

@@ -24,6 +24,8 @@ int64_t sky_wall_ms(void);
 int sky_wall_set_ms(int64_t ms);
 /// CPU time of this process in microseconds, user and system.
 uint64_t sky_cpu_us(void);
+/// The same of any process, whoever's it is; 0 when there is none.
+uint64_t sky_process_cpu_us(int process);
 /// Fills `out` from the kernel's generator (blocks only until it is seeded after boot).
 int sky_random(void *out, size_t bytes);
 int sky_process_id(void);

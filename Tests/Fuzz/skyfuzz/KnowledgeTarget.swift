@@ -62,7 +62,7 @@ extension FuzzTarget {
     run: { bytes in
       var dialogue = ModelDialogue()
       var now = Instant(ms: 1)
-      dialogue.begin(isStarted: true, now: now)
+      dialogue.begin(process: nil, now: now)
       var start = 0
       while start < bytes.byteCount {
         var end = start
@@ -72,7 +72,7 @@ extension FuzzTarget {
         if step == .ended { precondition(dialogue.deadline == .never) }
         if case .failed = step { precondition(dialogue.deadline == .never) }
         now = now + 100
-        _ = dialogue.tick(now: now) { now.ms & 1 == 0 }
+        _ = dialogue.tick(now: now) { now.ms / 300 * UInt64($0) }
         start = end + 1
       }
       _ = dialogue.lost()
