@@ -35,7 +35,7 @@ int sky_disk_open(const char *path, bool *is_read_only) {
 }
 
 void sky_disk_begin(int fd) {
-  // Both may fail: on a medium that is ill the ring finds out by itself.
+  // Both may fail: what is still only in the kernel's memory then, the ring finds out by a sync of its own.
   (void)sky_disk_sync(fd);
   (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }

@@ -27,10 +27,12 @@ _Static_assert(SKY_NO_ENTRY == -ENOENT && SKY_TOO_BIG == -EFBIG, "errno");
 
 // MARK: Clocks, randomness, process
 
+static uint64_t in_us(struct timespec t) { return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000; }
+
 static uint64_t clock_us(clockid_t clock) {
   struct timespec t;
   if (clock_gettime(clock, &t) != 0) clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  return in_us(t);
 }
 
 uint64_t sky_clock_ms(void) { return clock_us(CLOCK_BOOTTIME) / 1000; }
@@ -41,7 +43,7 @@ uint64_t sky_process_cpu_us(int process) {
   clockid_t clock;
   struct timespec t;
   if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  return in_us(t);
 }
 
 int sky_wall_set_ms(int64_t ms) {

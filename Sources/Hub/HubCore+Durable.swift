@@ -144,7 +144,6 @@ extension HubCore {
     guard let delivery = deliveries[id], !delivery.isPaused, !isHolding(now: now),
       let link = live.link(of: id).flatMap({ self.link($0) })
     else { return }
-    guard delivery.free > 0 else { return }
     do throws(HubError) { while try handOn(to: link, id, delivery, now: now) {} } catch {
       log.line(.error, error.description)
     }
@@ -154,16 +153,18 @@ extension HubCore {
 
   /// Hands on as many as may be on the way; whether there may be more, because some of these had expired.
   private func handOn(to link: HubLink, _ id: UInt32, _ delivery: Delivery, now: Instant) throws(HubError) -> Bool {
-    let free = delivery.free
-    guard free > 0 else { return false }
+    guard delivery.free > 0 else { return false }
+    // Where one asks for all, many may have expired before it.
+    let limit = delivery.refusals > 0 ? Limits.storedEntries : delivery.free
     let messages = try registry.spooled(
-      for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: free)
+      for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: limit)
     for message in messages {
-      // After the cursor went back, or for one that was put behind another of its ring.
-      guard delivery.inFlight.contains(message.key) || hand(message, to: link, delivery, now: now) else { return false }
+      // One that is on the way already was put behind another of its ring.
+      let isOnTheWay = delivery.inFlight.contains(message.key)
+      guard delivery.free > 0, isOnTheWay || hand(message, to: link, delivery, now: now) else { return false }
       delivery.cursor = message.row
     }
-    return messages.count == free
+    return messages.count == limit
   }
 
   /// False when this message, and so those after it, have to wait.
@@ -174,8 +175,6 @@ extension HubCore {
       status.messagesDropped += 1
       return true
     }
-    // After the cursor went back.
-    if delivery.inFlight.contains(message.key) { return true }
     guard delivery.admits(message) else { return false }
     if message.isSealed, !bringOffer(from: message.source, to: message.destination, link, delivery, now: now) {
       delivery.continuesAt = now + Self.outputWaitMs
