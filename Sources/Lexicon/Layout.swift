@@ -5,7 +5,7 @@ import Bounded
 /// All integers are little-endian: every board that the project supports reads them as they are.
 public enum Layout {
   public static let magic: StaticString = "SKYLEX1\n"
-  public static let version: UInt32 = 2
+  public static let version: UInt32 = 3
   public static let headerBytes = 256
   public static let checksumOffset = 60
   public static let sectionTableOffset = 64
@@ -22,28 +22,33 @@ public enum Layout {
   /// zeros, and its length in the last byte; 0 where a word is too long for that.
   public static let commonPlaceBytes = 16
   public static let commonWordBytesMaximum = 15
+  /// What there is of a block of 16 tokens: where it begins in the strings and its table (4 bytes), and the
+  /// number of codes of each token (8). Together, so that one place in memory leads to a word's codes.
+  public static let blockBytes = 12
+  /// The place in the lowest bits, then the table.
+  public static let blockPlaceBits: UInt32 = 27
+  public static let blockPlaceMask: UInt32 = 1 << 27 - 1
+  /// Most codes of a word among the block's: half a byte says how many. A word with more, or with an escape,
+  /// stands outside: behind the others of its block, a byte for the number before its codes.
+  public static let insideCodesMaximum = 15
   /// Most codes that one word can be compressed to: every byte escaped.
   public static let codesMaximum = 126
   public static let escape: UInt8 = 255
   /// Code 0 is the empty symbol: never stored, what a reader has behind a word's codes.
   public static let firstSymbol = 1
   public static let symbolsMaximum = 254
-  public static let symbolBytes = 8
-  /// A table of symbols: 256 lengths, then 256 times 8 bytes.
-  public static let symbolTableBytes = 256 + 256 * 8
-  /// A block names its table: languages compress best by their own. A power of two.
+  public static let symbolBytes = 7
+  /// A table of symbols: 256 times 8 bytes, a symbol with zeros behind it and its length in the uppermost bits.
+  public static let symbolTableBytes = 256 * 8
+  public static let symbolLengthShift: UInt64 = 61
+  /// A block names its table: languages compress best by their own.
   public static let symbolTablesMaximum = 16
-  /// A reader may load this much behind the last string.
-  public static let stringPadding = 16
+  /// Zeros between the common tokens' places and the blocks: a reader loads the eight bytes before a word's end.
+  public static let stringPadding = 8
   public static let slotPadding = 1
   public static let leafEntryBytes = 16
   /// In the leaf map: this leaf is not in the file.
   public static let absentLeaf: UInt16 = 0xFFFF
-  /// What there is of a block: its offset in the lowest bits, then 4 bits for its table.
-  public static let blockOffsetBits: UInt32 = 27
-  public static let blockOffsetMask: UInt32 = 1 << 27 - 1
-  /// And this, when its lengths take a byte each, not half a byte.
-  public static let wideBlock: UInt32 = 0x8000_0000
 
   /// The largest index, and so the most tokens, that a slot of 3 bytes (with 8 bits of fingerprint) and of
   /// 4 bytes (with 12) can hold.
@@ -55,7 +60,7 @@ public enum Layout {
 
 /// The sections in the order of the header's table.
 public enum Section: Int, CaseIterable, Sendable {
-  case pilots, slots, blockOffsets, strings, symbols, leafMap, leaves, metadata, points, sectors, locales, about
+  case pilots, slots, blocks, strings, symbols, leafMap, leaves, metadata, points, sectors, locales, about
 }
 
 /// A section's place in the file.
@@ -124,6 +129,13 @@ public struct Header: Sendable {
 
   public subscript(section: Section) -> SectionEntry { sections[section.rawValue] }
 
+  /// A section of the file that this is the header of.
+  @_lifetime(copy file)
+  func bytes(of section: Section, in file: RawSpan) -> RawSpan {
+    let entry = self[section]
+    return file.extracting(Int(entry.offset)..<Int(entry.offset + entry.sizeBytes))
+  }
+
   private func isPossible() -> Bool {
     guard tokenCount >= 1, Int(tokenCount) <= Layout.tokensMaximum, slotCount >= tokenCount,
       slotCount <= 2 * UInt32(Layout.tokensMaximum), bucketCount >= 1, bucketCount <= slotCount,
@@ -135,13 +147,13 @@ public struct Header: Sendable {
     let blocks = (tokenCount + 15) / 16
     let indexBytes: UInt32 = slotBytes == 3 ? 2 : 4
     guard has(.pilots, 2 * bucketCount), has(.slots, slotBytes * slotCount + UInt32(Layout.slotPadding)),
-      has(.blockOffsets, 4 * (blocks + 1)), has(.leafMap, 2 * leafSpace),
+      has(.blocks, UInt32(Layout.blockBytes) * blocks), has(.leafMap, 2 * leafSpace),
       has(.leaves, UInt32(Layout.leafEntryBytes) * leafCount), has(.metadata, 4 * tokenCount),
       has(.points, indexBytes * tokenCount),
       symbolTables <= UInt32(Layout.symbolTablesMaximum),
       has(.symbols, symbolTables * UInt32(Layout.symbolTableBytes)),
       self[.strings].sizeBytes >= UInt32(Layout.commonPlaceBytes) * commonCount + UInt32(Layout.stringPadding),
-      self[.strings].sizeBytes <= Layout.blockOffsetMask
+      self[.strings].sizeBytes <= Layout.blockPlaceMask
     else { return false }
     for i in 0..<sections.count {
       let entry = sections[i]

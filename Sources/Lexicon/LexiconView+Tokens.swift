@@ -12,10 +12,40 @@ extension LexiconView {
   /// The id of the word at a place of a text, which must be inside: what `id(of:)` would find, and faster when
   /// 16 bytes of the text are behind the word's first.
   public func id(of place: Range<Int>, in text: RawSpan) -> UInt32? {
+    let id = number(of: place, in: text)
+    return id >= 0 ? UInt32(truncatingIfNeeded: id) : nil
+  }
+
+  /// The same, or -1. What is rare is a call.
+  @inline(__always) private func number(of place: Range<Int>, in text: RawSpan) -> Int {
+    let count = place.upperBound &- place.lowerBound
+    let first = place.lowerBound
+    guard UInt(bitPattern: count &- 1) < UInt(WordKey.bytesMaximum) else { return number(ofAny: place, in: text) }
+    // Neither may be negative. With the 16 bytes from its first the word is inside, too.
+    guard first | (text.byteCount &- WordKey.bytesMaximum &- first) >= 0 else {
+      return number(ofAny: place, in: text)
+    }
+    let key = WordKey(farFromEnd: text, first, count)
+    let index = candidate(key)
+    guard index >= 0 else { return count == 1 ? Int(text.u8(first)) : -1 }
+    return isCommon(key, at: index) ? number(atIndex: index) : number(ofCompressed: key, at: index)
+  }
+
+  @inline(never) private func number(ofCompressed key: WordKey, at index: Int) -> Int {
+    if isCompressed(key, at: index) { return number(atIndex: index) }
+    return key.count == 1 ? Int(truncatingIfNeeded: key.low) : -1
+  }
+
+  @inline(never) private func number(ofAny place: Range<Int>, in text: RawSpan) -> Int {
     precondition(place.lowerBound >= 0 && place.upperBound <= text.byteCount)
     let index = index(of: place, in: text)
-    if index >= 0 { return id(atIndex: index) }
-    return place.upperBound &- place.lowerBound == 1 ? UInt32(text.u8(place.lowerBound)) : nil
+    if index >= 0 { return number(atIndex: index) }
+    return place.upperBound &- place.lowerBound == 1 ? Int(text.u8(place.lowerBound)) : -1
+  }
+
+  /// The id of an index that is inside: `leafCount` is `tokenCount` / 256, rounded up.
+  @inline(__always) private func number(atIndex index: Int) -> Int {
+    Int(leaves.u16(Layout.leafEntryBytes &* (index &>> 8))) &<< 8 | index & 255
   }
 
   /// The id of a word of at most 16 bytes.
@@ -27,7 +57,12 @@ extension LexiconView {
       text[0] = UInt8(id)
       return 1
     }
-    let count = text.withUnsafeMutableBytes { read(index(ofId: id), $0) }
+    let index = index(ofId: id)
+    guard index >= 0 else { return nil }
+    let count = text.withUnsafeMutableBytes {
+      let common = readCommon(index, $0)
+      return common > 0 ? common : expand(index, $0)
+    }
     return count > 0 ? count : nil
   }
 
@@ -35,17 +70,15 @@ extension LexiconView {
   @inline(__always) public func index(ofId id: UInt32) -> Int {
     let leaf = id &>> 8
     guard leaf < header.leafSpace else { return -1 }
-    let local = file.u16(leafMap &+ 2 &* Int(leaf))
-    let index = Int(local) &* Layout.leafTokens &+ Int(id & 255)
-    return local != Layout.absentLeaf && index < Int(header.tokenCount) ? index : -1
+    // A leaf that is absent has a number that no token reaches.
+    let index = Int(leafMap.u16(2 &* Int(leaf))) &* Layout.leafTokens &+ Int(id & 255)
+    return index < Int(header.tokenCount) ? index : -1
   }
 
   /// Nil for an index outside.
   @inline(__always) public func id(atIndex index: Int) -> UInt32? {
     guard index >= 0, index < Int(header.tokenCount) else { return nil }
-    // leafCount is tokenCount / 256, rounded up.
-    let entry = leaves &+ Layout.leafEntryBytes &* (index &>> 8)
-    return UInt32(file.u16(entry)) &<< 8 | UInt32(truncatingIfNeeded: index & 255)
+    return UInt32(truncatingIfNeeded: number(atIndex: index))
   }
 
   // MARK: what is known of a token
@@ -119,10 +152,7 @@ extension LexiconView {
   }
 
   @_lifetime(copy self)
-  public func bytes(of section: Section) -> RawSpan {
-    let entry = header[section]
-    return file.extracting(Int(entry.offset)..<Int(entry.offset + entry.sizeBytes))
-  }
+  public func bytes(of section: Section) -> RawSpan { header.bytes(of: section, in: file) }
 
   /// Both tables are a count, then entries of: length (without these two bytes), number, bytes.
   private func entryCount(_ section: Section) -> Int {
@@ -149,9 +179,9 @@ extension LexiconView {
 
   public func leaf(_ local: Int) -> LeafEntry? {
     guard local >= 0, local < Int(header.leafCount) else { return nil }
-    let at = leaves + Layout.leafEntryBytes * local
+    let at = Layout.leafEntryBytes * local
     return LeafEntry(
-      leaf: file.u16(at), locale: file.u8(at + 2), version: file.u32(at + 4), checksum: file.u32(at + 8))
+      leaf: leaves.u16(at), locale: leaves.u8(at + 2), version: leaves.u32(at + 4), checksum: leaves.u32(at + 8))
   }
 
   /// CRC-32C over each token of the leaf: length (one byte), bytes, metadata (four). The same in the whole

@@ -14,37 +14,40 @@ public struct WordKey: Equatable, Sendable {
     self.count = count
   }
 
-  /// The `count` bytes (0 to 16) of `span` from `offset`, which must be inside. Reads nothing behind the span.
+  /// The `count` bytes (1 to 16) of `span` from `offset`, which must be inside. Reads nothing behind the span.
   @inline(__always) init(_ span: RawSpan, _ offset: Int, _ count: Int) {
-    self.count = count
     if offset <= span.byteCount &- Self.bytesMaximum {
-      // Half the bits that each half does not use: shifted by in two steps, as 64 is no shift.
-      let low = UInt64(truncatingIfNeeded: max(0, 32 &- 4 &* count))
-      let high = UInt64(truncatingIfNeeded: min(32, 64 &- 4 &* count))
-      self.low = span.u64(offset) & (~0 &>> low) &>> low
-      self.high = span.u64(offset &+ 8) & (~0 &>> high) &>> high
+      self.init(farFromEnd: span, offset, count)
     } else if count >= 4 {
       // Four groups of four bytes, each from its place or, where that is too near the end, from the last four:
       // a branch for each length would be foreseen wrongly.
       let last = count &- 4
       let second = min(4, last)
       let third = min(8, last)
-      low = UInt64(span.u32(offset)) | Self.moved(span.u32(offset &+ second), 4 &- second) &<< 32
-      high =
-        Self.moved(span.u32(offset &+ third), 8 &- third)
-        | Self.moved(span.u32(offset &+ last), 12 &- last) &<< 32
+      self.init(
+        low: UInt64(span.u32(offset)) | Self.moved(span.u32(offset &+ second), 4 &- second) &<< 32,
+        high: Self.moved(span.u32(offset &+ third), 8 &- third)
+          | Self.moved(span.u32(offset &+ last), 12 &- last) &<< 32,
+        count: count)
     } else {
-      high = 0
-      if count > 0 {
-        let middle = count &>> 1
-        let last = count &- 1
-        low =
-          UInt64(span.u8(offset)) | UInt64(span.u8(offset &+ middle)) &<< UInt64(truncatingIfNeeded: 8 &* middle)
-          | UInt64(span.u8(offset &+ last)) &<< UInt64(truncatingIfNeeded: 8 &* last)
-      } else {
-        low = 0
-      }
+      let middle = count &>> 1
+      let last = count &- 1
+      self.init(
+        low: UInt64(span.u8(offset)) | UInt64(span.u8(offset &+ middle)) &<< UInt64(truncatingIfNeeded: 8 &* middle)
+          | UInt64(span.u8(offset &+ last)) &<< UInt64(truncatingIfNeeded: 8 &* last),
+        high: 0, count: count)
     }
+  }
+
+  /// The same where 16 bytes can be read.
+  @inline(__always) init(farFromEnd span: RawSpan, _ offset: Int, _ count: Int) {
+    // The half in which the word ends loses what is behind it. Which one that is becomes a mask: a branch would be
+    // foreseen wrongly.
+    let last = (count &- 1) & 8
+    let unused = UInt64(truncatingIfNeeded: -8 &* count)
+    let rest = (span.u64(offset &+ last) &<< unused) &>> unused
+    let isLong = UInt64(truncatingIfNeeded: 0 &- last &>> 3)
+    self.init(low: rest ^ (rest ^ span.u64(offset)) & isLong, high: rest & isLong, count: count)
   }
 
   /// The lowest `count` bytes of eight, 0 to 8. In two steps, as 64 is no shift.
@@ -60,45 +63,49 @@ public struct WordKey: Equatable, Sendable {
   }
 }
 
-/// The dictionary's hash. Multiplications of 64 bits only, so that 32-bit boards have it cheaply; not
-/// keyed and no defence against chosen words: the perfect hash needs none, each look-up takes one slot.
+extension WordKey {
+  /// `high` with the length in its uppermost byte, which only a word of 16 bytes has a byte of its own in.
+  @inline(__always) var sizedHigh: UInt64 { high ^ (UInt64(truncatingIfNeeded: count) &<< 56) }
+}
+
+/// The dictionary's hash: one multiplication to 128 bits for each 16 bytes, and one for the slot. Not keyed and no
+/// defence against chosen words: the perfect hash needs none, each look-up takes one slot.
 public enum WordHash {
   @inline(__always) public static func start(_ seed: UInt32) -> UInt64 { UInt64(seed) &* 0xC2B2_AE3D_27D4_EB4F }
-  @inline(__always) static func with(_ start: UInt64, _ count: Int) -> UInt64 {
-    start ^ (UInt64(truncatingIfNeeded: count) &* 0x9E37_79B9_7F4A_7C15)
+
+  /// The two halves of the product, one upon the other.
+  @inline(__always) private static func folded(_ a: UInt64, _ b: UInt64) -> UInt64 {
+    let product = a.multipliedFullWidth(by: b)
+    return product.high ^ product.low
   }
-  @inline(__always) static func step(_ hash: UInt64, _ word: UInt64) -> UInt64 {
-    let product = (hash ^ word) &* 0xD6E8_FEB8_6659_FD93
-    return product ^ (product &>> 32)
-  }
-  @inline(__always) static func finish(_ hash: UInt64) -> UInt64 {
-    let product = hash &* 0xE703_7ED1_A0B4_28DB
-    return product ^ (product &>> 29)
+  @inline(__always) private static func step(_ hash: UInt64, _ low: UInt64, _ high: UInt64) -> UInt64 {
+    folded(hash ^ low, high ^ 0x9E37_79B9_7F4A_7C15)
   }
 
-  @inline(__always) static func of(_ key: WordKey, start: UInt64) -> UInt64 {
-    finish(step(step(with(start, key.count), key.low), key.high))
-  }
+  @inline(__always) static func of(_ key: WordKey, start: UInt64) -> UInt64 { step(start, key.low, key.sizedHigh) }
 
-  /// Of the bytes of any word: whole groups of 16 while more than 16 are left, then the rest.
-  public static func of(_ word: RawSpan, start: UInt64) -> UInt64 {
-    var hash = with(start, word.byteCount)
-    var offset = 0
-    while word.byteCount - offset > WordKey.bytesMaximum {
-      hash = step(step(hash, word.u64(offset)), word.u64(offset + 8))
-      offset += WordKey.bytesMaximum
+  /// Of the bytes of any word, which is not empty: whole groups of 16 while more than 16 are left, then the rest.
+  public static func of(_ word: RawSpan, start: UInt64) -> UInt64 { of(0..<word.byteCount, in: word, start: start) }
+
+  /// The same of a word that is inside a text.
+  @inline(__always) static func of(_ place: Range<Int>, in text: RawSpan, start: UInt64) -> UInt64 {
+    var hash = start
+    var offset = place.lowerBound
+    while place.upperBound &- offset > WordKey.bytesMaximum {
+      hash = step(hash, text.u64(offset), text.u64(offset &+ 8))
+      offset &+= WordKey.bytesMaximum
     }
-    let rest = WordKey(word, offset, word.byteCount - offset)
-    return finish(step(step(hash, rest.low), rest.high))
+    return of(WordKey(text, offset, place.upperBound &- offset), start: hash)
   }
 
-  /// A number below `limit`, from the upper half of `hash`.
+  /// A number below `limit`, from the uppermost bits of `hash`.
   @inline(__always) static func reduce(_ hash: UInt64, _ limit: UInt32) -> Int {
-    Int(truncatingIfNeeded: ((hash &>> 32) &* UInt64(limit)) &>> 32)
+    Int(truncatingIfNeeded: hash.multipliedFullWidth(by: UInt64(limit)).high)
   }
   @inline(__always) public static func bucket(_ hash: UInt64, _ buckets: UInt32) -> Int { reduce(hash, buckets) }
+  /// The pilot changes the lowest bits, which the words of a bucket do not share.
   @inline(__always) public static func slot(_ hash: UInt64, pilot: UInt16, _ slots: UInt32) -> Int {
-    reduce((hash ^ (UInt64(pilot) &* 0x9E37_79B9_7F4A_7C15)) &* 0xA076_1D64_78BD_642F, slots)
+    reduce((hash ^ UInt64(pilot)) &* 0xA076_1D64_78BD_642F, slots)
   }
   @inline(__always) public static func fingerprint(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash) }
 }

@@ -17,12 +17,12 @@ public struct FileImage {
     let hash = try PerfectHash(words)
     let commonCount = min(words.count, commonTokens ?? words.count / Self.tokensForACommonOne)
     let symbols = SymbolTables(contents)
-    let (strings, offsets) = Self.strings(words, commonCount, symbols)
+    let (strings, blocks) = Self.strings(words, commonCount, symbols)
     var sections = [[UInt8]](repeating: [], count: Section.allCases.count)
     func set(_ section: Section, _ bytes: [UInt8]) { sections[section.rawValue] = bytes }
     set(.pilots, hash.pilots.flatMap { Self.little($0) })
     set(.slots, Self.slots(hash, isSmall))
-    set(.blockOffsets, offsets.flatMap { Self.little($0) })
+    set(.blocks, blocks)
     set(.strings, strings)
     set(.symbols, symbols.tables.flatMap(\.section))
     set(.leafMap, Self.leafMap(contents))
@@ -61,38 +61,37 @@ public struct FileImage {
     return head + little(checksum) + table + body
   }
 
-  /// The common words' places. Then blocks of 16: their lengths, half a byte each or, where one needs more, a
-  /// byte each; then their codes. A word that has a place has none.
+  /// The common words' places, zeros, and the codes of each block of 16: those of the words inside, then of
+  /// those outside, each behind its number. A word that has a place has none. And what there is of each block.
   private static func strings(
     _ words: [[UInt8]], _ commonCount: Int, _ symbols: SymbolTables
-  ) -> (strings: [UInt8], offsets: [UInt32]) {
+  ) -> (strings: [UInt8], blocks: [UInt8]) {
     func hasPlace(_ i: Int) -> Bool { i < commonCount && words[i].count <= Layout.commonWordBytesMaximum }
     var strings: [UInt8] = []
     for i in 0..<commonCount {
       let word = hasPlace(i) ? words[i] : []
       strings += word + [UInt8](repeating: 0, count: Layout.commonWordBytesMaximum - word.count) + [UInt8(word.count)]
     }
-    var offsets: [UInt32] = []
+    strings += [UInt8](repeating: 0, count: Layout.stringPadding)
+    var blocks: [UInt8] = []
     for first in stride(from: 0, to: words.count, by: Layout.blockTokens) {
-      var stored = (first..<min(first + Layout.blockTokens, words.count)).map { i in
-        hasPlace(i) ? [] : symbols.compress(words[i], atIndex: i)
-      }
-      while stored.count < Layout.blockTokens { stored.append([]) }
-      let isWide = stored.contains { $0.count > 15 }
-      let table = UInt32(symbols.tableOfLeaf[first / Layout.leafTokens]) << Layout.blockOffsetBits
-      offsets.append(UInt32(strings.count) | table | (isWide ? Layout.wideBlock : 0))
-      if isWide {
-        strings += stored.map { UInt8($0.count) }
-      } else {
-        strings += stride(from: 0, to: Layout.blockTokens, by: 2).map {
-          UInt8(stored[$0].count | stored[$0 + 1].count << 4)
+      let table = symbols.tableOfLeaf[first / Layout.leafTokens]
+      blocks += little(UInt32(strings.count) | UInt32(table) << Layout.blockPlaceBits)
+      var numbers: UInt64 = 0
+      var outside: [UInt8] = []
+      for i in first..<min(first + Layout.blockTokens, words.count) where !hasPlace(i) {
+        let codes = symbols.compress(words[i], atIndex: i)
+        if codes.count <= Layout.insideCodesMaximum, !codes.contains(Layout.escape) {
+          numbers |= UInt64(codes.count) << (4 * (i - first))
+          strings += codes
+        } else {
+          outside += [UInt8(codes.count)] + codes
         }
       }
-      for word in stored { strings += word }
+      blocks += little(numbers)
+      strings += outside
     }
-    offsets.append(UInt32(strings.count))
-    strings += [UInt8](repeating: 0, count: Layout.stringPadding)
-    return (strings, offsets)
+    return (strings, blocks)
   }
 
   private static func slots(_ hash: PerfectHash, _ isSmall: Bool) -> [UInt8] {

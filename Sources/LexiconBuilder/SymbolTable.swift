@@ -6,7 +6,7 @@ struct SymbolTables {
   /// The table of each leaf.
   private(set) var tableOfLeaf: [Int]
 
-  /// A table pays for its 2.3 kB from about here on.
+  /// A table pays for its 2 kB from about here on.
   private static let leavesMinimum = 16
 
   init(_ contents: Contents) {
@@ -30,10 +30,10 @@ struct SymbolTables {
   }
 }
 
-/// Up to 255 strings of 1 to 8 bytes that words are put together from; after FSST (Boncz, Neumann, Leis:
+/// Up to 254 strings of 1 to 7 bytes that words are put together from; after FSST (Boncz, Neumann, Leis:
 /// "FSST: Fast Random Access String Compression", VLDB 2020), with an optimal parse, as building may take time.
 struct SymbolTable {
-  /// A string of 1 to 8 bytes, the first in the lowest bits.
+  /// A string of 1 to 7 bytes, the first in the lowest bits.
   struct Symbol: Hashable {
     var bits: UInt64
     var count: Int
@@ -90,12 +90,12 @@ struct SymbolTable {
     var choice = [Int](repeating: -1, count: count)
     for i in stride(from: count - 1, through: 0, by: -1) {
       var window: UInt64 = 0
-      for j in 0..<min(8, count - i) { window |= UInt64(word[i + j]) << (8 * j) }
+      for j in 0..<min(Layout.symbolBytes, count - i) { window |= UInt64(word[i + j]) << (8 * j) }
       cost[i] = cost[i + 1] + 2
       for code in byFirst[Int(word[i])] {
         let symbol = symbols[code]
         guard symbol.count <= count - i else { continue }
-        let mask = symbol.count == 8 ? ~0 : (UInt64(1) << (8 * symbol.count)) - 1
+        let mask = (UInt64(1) << (8 * symbol.count)) - 1
         if window & mask == symbol.bits, cost[i + symbol.count] + 1 < cost[i] {
           cost[i] = cost[i + symbol.count] + 1
           choice[i] = code
@@ -116,13 +116,13 @@ struct SymbolTable {
     return codes
   }
 
-  /// The section of the file: 256 lengths, then 256 times 8 bytes.
+  /// The section of the file: 256 times 8 bytes, each symbol with its length in the uppermost bits.
   var section: [UInt8] {
     var bytes = [UInt8](repeating: 0, count: Layout.symbolTableBytes)
     for (number, symbol) in symbols.enumerated() {
-      let code = Layout.firstSymbol + number
-      bytes[code] = UInt8(symbol.count)
-      for j in 0..<Layout.symbolBytes { bytes[256 + 8 * code + j] = UInt8(truncatingIfNeeded: symbol.bits >> (8 * j)) }
+      let entry = symbol.bits | UInt64(symbol.count) << Layout.symbolLengthShift
+      let at = 8 * (Layout.firstSymbol + number)
+      for j in 0..<8 { bytes[at + j] = UInt8(truncatingIfNeeded: entry >> (8 * j)) }
     }
     return bytes
   }

@@ -82,7 +82,7 @@ enum LexiconSpeed {
   }
 
   /// Pilots, slots, strings and leaves: what the others have too. Metadata and points are not counted.
-  private static let sections: [Section] = [.pilots, .slots, .blockOffsets, .strings, .symbols, .leafMap, .leaves]
+  private static let sections: [Section] = [.pilots, .slots, .blocks, .strings, .symbols, .leafMap, .leaves]
 
   private static func measureOurs(_ file: String, _ queries: QuerySet) throws -> Figures {
     let map = try MappedFile(file)

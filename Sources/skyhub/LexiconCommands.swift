@@ -152,7 +152,7 @@ struct LexiconStats: ParsableCommand {
 
   /// What word to id and id to word need.
   static let lookupSections: [Section] = [
-    .pilots, .slots, .blockOffsets, .strings, .symbols, .leafMap, .leaves,
+    .pilots, .slots, .blocks, .strings, .symbols, .leafMap, .leaves,
   ]
 }
 

@@ -52,6 +52,38 @@ import Testing
     #expect(opened > 20, "the damage reached the contents")
   }
 
+  /// Every block at each edge of its section and far behind it, with each table, and with numbers from none to all that
+  /// can be.
+  @Test func blocksThatLeadAnywhereAreHarmless() throws {
+    let places = try withView(Sample.file) { view in
+      let size = view.header[.strings].sizeBytes
+      return [0, 7, 8, size - 241, size - 9, size - 8, size - 1, size, size + 1, Layout.blockPlaceMask]
+    }
+    var random = SplitMix(1)
+    for place in places {
+      for table in [UInt32(0), 1, 2, 15, 16, 31] {
+        for numbers in [0, 1 << 60, 0x8888_8888_8888_8888, 0x9999_9999_9999_9999, UInt64.max] {
+          var file = Sample.file
+          let (start, blocks) = try withView(file) { view in
+            (Int(view.header[.blocks].offset), Int(view.header[.blocks].sizeBytes) / Layout.blockBytes)
+          }
+          let entry = place | table << Layout.blockPlaceBits
+          var bytes: [UInt8] = []
+          for shift in stride(from: UInt32(0), to: 32, by: 8) {
+            bytes.append(UInt8(truncatingIfNeeded: entry >> shift))
+          }
+          for shift in stride(from: UInt64(0), to: 64, by: 8) {
+            bytes.append(UInt8(truncatingIfNeeded: numbers >> shift))
+          }
+          for block in 0..<blocks {
+            file.replaceSubrange((start + 12 * block)..<(start + 12 * block + 12), with: bytes)
+          }
+          try withView(file) { view in exercise(view, &random) }
+        }
+      }
+    }
+  }
+
   @Test func aShortenedFileIsRefused() throws {
     for count in [0, 7, 8, 100, 255, 256, 257, Sample.file.count / 2, Sample.file.count - 1] {
       #expect(refusal(Array(Sample.file[0..<count])) != nil, "\(count) bytes")

@@ -68,14 +68,15 @@ def checksum(data):
 
 
 def damaged():
-    """The offsets of all blocks, which are the largest numbers in a file, and bytes anywhere behind the header."""
+    """All blocks at the edges of their section or far behind it, and bytes anywhere behind the header."""
     with open(dictionary, 'rb') as file:
         good = file.read()
-    (offset, size), (strings_offset, strings_size) = (struct.unpack_from('<II', good, 64 + 16 * i) for i in (2, 3))
-    for entry in (0xFFFFFFFF, 0x7FFFFFFF, 0x07FFFFFF, strings_size - 15, strings_size - 16, strings_size - 17):
-        file = bytearray(good)
-        file[offset:offset + size] = struct.pack('<I', entry) * (size // 4)
-        yield file
+    (offset, size), (_, strings_size) = (struct.unpack_from('<II', good, 64 + 16 * i) for i in (2, 3))
+    for entry in (0xFFFFFFFF, 0x7FFFFFFF, 0x07FFFFFF, 0, 7, strings_size - 9, strings_size - 8, strings_size):
+        for numbers in (0, 0x8888888888888888, 0xFFFFFFFFFFFFFFFF):
+            file = bytearray(good)
+            file[offset:offset + size] = struct.pack('<IQ', entry, numbers) * (size // 12)
+            yield file
     for _ in range(max(4, 40 // sample)):
         file = bytearray(good)
         for _ in range(len(file) // 50):
