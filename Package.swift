@@ -68,7 +68,7 @@ let simulated: [LinkerSetting] = [
     [
       "sha256_start", "sha256_update", "sha256_peek", "hmac_sha256", "hkdf_extract", "hkdf_expand", "ed25519_keypair",
       "ed25519_sign", "ed25519_verify", "xwing_keypair", "xwing_encapsulate", "xwing_decapsulate", "aead_seal",
-      "aead_open", "xaead_seal", "xaead_open", "drbg_next",
+      "aead_open", "aegis_seal", "aegis_open", "xaead_seal", "xaead_open", "drbg_next",
     ].flatMap { ["-Xlinker", "--wrap=sky_\($0)"] }
       + ["malloc", "calloc", "realloc", "posix_memalign", "free"].flatMap { ["-Xlinker", "--wrap=\($0)"] })
 ]

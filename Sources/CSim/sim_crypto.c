@@ -282,6 +282,29 @@ int __wrap_sky_aead_open(void *text, size_t n, const uint8_t tag[16], const void
   return 0;
 }
 
+void __real_sky_aegis_seal(void *text, size_t n, uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                           const uint8_t key[32]);
+int __real_sky_aegis_open(void *text, size_t n, const uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                          const uint8_t key[32]);
+
+/// The same with a longer tag.
+void __wrap_sky_aegis_seal(void *text, size_t n, uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                           const uint8_t key[32]) {
+  if (is_real) return __real_sky_aegis_seal(text, n, tag, ad, adn, counter, key);
+  __wrap_sky_aead_seal(text, n, tag, ad, adn, counter, key);
+  memcpy(tag + 16, tag, 16);
+}
+
+int __wrap_sky_aegis_open(void *text, size_t n, const uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                          const uint8_t key[32]) {
+  if (is_real) return __real_sky_aegis_open(text, n, tag, ad, adn, counter, key);
+  if (memcmp(tag, tag + 16, 16) != 0 && !opens_anything) {
+    memset(text, 0, n);
+    return -1;
+  }
+  return __wrap_sky_aead_open(text, n, tag, ad, adn, counter, key);
+}
+
 void __real_sky_xaead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t adn, const uint8_t nonce[24],
                            const uint8_t key[32]);
 int __real_sky_xaead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, size_t adn,

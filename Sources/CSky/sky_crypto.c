@@ -8,6 +8,7 @@ _Static_assert(crypto_kem_xwing_PUBLICKEYBYTES == 1216, "X-Wing public key");
 _Static_assert(crypto_kem_xwing_CIPHERTEXTBYTES == 1120, "X-Wing ciphertext");
 _Static_assert(crypto_kem_xwing_SECRETKEYBYTES == 32, "X-Wing secret is its seed");
 _Static_assert(crypto_kem_mlkem768_SECRETKEYBYTES == 2400, "ML-KEM-768 secret");
+_Static_assert(crypto_aead_aegis256_ABYTES == 32 && crypto_aead_aegis256_NPUBBYTES == 32, "AEGIS-256");
 
 int sky_crypto_init(void) { return sodium_init() < 0 ? -1 : 0; }
 
@@ -115,6 +116,27 @@ int sky_aead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, s
   nonce_from(nonce, counter);
   return crypto_aead_chacha20poly1305_ietf_decrypt_detached(text, NULL, text, n, tag, ad, adn, nonce,
                                                             key);
+}
+
+bool sky_aegis_is_fast(void) { return crypto_aead_aes256gcm_is_available() != 0; }
+
+static void long_nonce_from(uint8_t nonce[32], uint64_t counter) {
+  memset(nonce, 0, 20);
+  nonce_from(nonce + 20, counter);
+}
+
+void sky_aegis_seal(void *text, size_t n, uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                    const uint8_t key[32]) {
+  uint8_t nonce[32];
+  long_nonce_from(nonce, counter);
+  crypto_aead_aegis256_encrypt_detached(text, tag, NULL, text, n, ad, adn, NULL, nonce, key);
+}
+
+int sky_aegis_open(void *text, size_t n, const uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                   const uint8_t key[32]) {
+  uint8_t nonce[32];
+  long_nonce_from(nonce, counter);
+  return crypto_aead_aegis256_decrypt_detached(text, NULL, text, n, tag, ad, adn, nonce, key);
 }
 
 void sky_xaead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t adn,

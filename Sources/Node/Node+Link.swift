@@ -66,9 +66,10 @@ extension Node {
       tokenId = ticket.tokenId
       Session.tokenVerifier(secret: ticket.tokenSecret, into: &verifier)
     }
-    let hello = Hello(
+    var hello = Hello(
       duties: settings.duties, instance: me.instance, fingerprint: fingerprint(for: entry),
       identity: identity.publicKey, nonce: random.bytes32(), agent: me.agent, tokenId: tokenId)
+    hello.versionMax = me.highestVersion
     session.startAsNode(
       exporter: exporter, hello: hello, verifier: verifier, expectedHubKey: entry.key, random: &random)
     verifier.wipe()

@@ -25,7 +25,7 @@ extension Node {
     guard peer.phase == .securing else { return }
     random.reseed(entropy)
     peer.exporter = exporter
-    peer.session.startAsHub(exporter: exporter)
+    peer.session.startAsHub(exporter: exporter, highestVersion: me.highestVersion)
     peer.phase = .greeting
   }
 

@@ -41,6 +41,8 @@ public struct NodeSelf: Sendable {
   public var hardware: Bytes32
   /// Program and version, zero padded.
   public var agent: InlineArray<32, UInt8>
+  /// Of the protocol: which one depends on the board's processor.
+  public var highestVersion = Limits.lowestVersion
 
   public init(instance: InlineArray<16, UInt8>, hardware: Bytes32, agent: InlineArray<32, UInt8>) {
     self.instance = instance

@@ -10,7 +10,7 @@ extension Session {
   public mutating func startAsNode(
     exporter tls: Bytes32, hello: Hello, verifier: borrowing Secret<32>, expectedHubKey: Bytes32, random: inout Drbg
   ) {
-    start(exporter: tls, initiator: true)
+    start(exporter: tls, initiator: true, versions: hello.versionMin...hello.versionMax)
     self.expectedHubKey = expectedHubKey
     random.fill(&seed32)
     _ = RecordHeader(type: .hello, epoch: 0, length: Hello.byteCount).append(to: &output)
@@ -27,14 +27,18 @@ extension Session {
     phase = .awaitingWelcome
   }
 
-  /// Starts as a hub: waits for HELLO.
-  public mutating func startAsHub(exporter tls: Bytes32) {
-    start(exporter: tls, initiator: false)
+  /// Starts as a hub: waits for HELLO. The highest version that both ends understand is chosen.
+  public mutating func startAsHub(exporter tls: Bytes32, highestVersion: UInt8 = Limits.lowestVersion) {
+    start(exporter: tls, initiator: false, versions: Limits.lowestVersion...highestVersion)
     phase = .awaitingHello
   }
 
-  private mutating func start(exporter tls: Bytes32, initiator: Bool) {
+  /// The highest version for a program on this processor: AEGIS is for those that have instructions for it.
+  public static var highestVersion: UInt8 { Aead.hasFastAegis ? Limits.highestVersion : Limits.lowestVersion }
+
+  private mutating func start(exporter tls: Bytes32, initiator: Bool, versions: ClosedRange<UInt8>) {
     reset()
+    self.versions = versions
     isInitiator = initiator
     exporterContext = tls
     exporter.withMutableBytes { bytes in
@@ -68,9 +72,10 @@ extension Session {
   /// `total` is the length of the record at the front of `input`.
   mutating func readHello(_ total: Int) throws(ErrorCode) {
     let hello = try Hello(decoding: input.bytes.extracting(Limits.recordHeaderBytes..<total))
-    guard hello.versionMin <= Limits.protocolVersion, hello.versionMax >= Limits.protocolVersion else {
+    guard hello.versionMin <= versions.upperBound, hello.versionMax >= versions.lowerBound else {
       throw .versionUnsupported
     }
+    version = min(hello.versionMax, versions.upperBound)
     let macStart = Limits.recordHeaderBytes + Hello.macOffset
     transcript.update(input, 0..<macStart)
     helloDigest = transcript.digest
@@ -105,7 +110,8 @@ extension Session {
   ) throws(ErrorCode) {
     precondition(phase == .deciding)
     linkNonce = random.bytes32()
-    let welcome = Welcome(nodeId: nodeId, hubId: hubId, identity: identity.publicKey, nonce: linkNonce)
+    let welcome = Welcome(
+      version: version, nodeId: nodeId, hubId: hubId, identity: identity.publicKey, nonce: linkNonce)
     random.fill(&seed64)
     _ = RecordHeader(type: .welcome, epoch: 0, length: Welcome.byteCount).append(to: &output)
     welcome.appendFront(to: &output)
@@ -152,7 +158,8 @@ extension Session {
 
   mutating func readWelcome(_ total: Int, now: Instant, identity: borrowing Identity) throws(ErrorCode) {
     let welcome = try Welcome(decoding: input.bytes.extracting(Limits.recordHeaderBytes..<total))
-    guard welcome.version == Limits.protocolVersion else { throw .versionUnsupported }
+    guard versions.contains(welcome.version) else { throw .versionUnsupported }
+    version = welcome.version
     let unpinned = equal(expectedHubKey, Bytes32(repeating: 0))
     guard unpinned || equal(expectedHubKey, welcome.identity) else { throw .hubKeyMismatch }
     let signatureStart = Limits.recordHeaderBytes + Welcome.signatureOffset

@@ -43,6 +43,10 @@ public struct Session: ~Copyable {
   public private(set) var renewals: UInt32 = 0
 
   var isInitiator = true
+  /// What this side understands, and what was agreed on.
+  var versions = Limits.lowestVersion...Limits.lowestVersion
+  public internal(set) var version = Limits.lowestVersion
+  var aead: Aead { version == 1 ? .chaCha20Poly1305 : .aegis256 }
   var expectedHubKey = Bytes32(repeating: 0)
   var exporter = Secret<32>()
   var exporterContext = Bytes32(repeating: 0)
@@ -87,6 +91,7 @@ public struct Session: ~Copyable {
     peerHello = nil
     peerWelcome = nil
     renewals = 0
+    version = Limits.lowestVersion
     receivePending = false
     rekeyUnderway = false
     consumed = 0
@@ -163,7 +168,7 @@ public struct Session: ~Copyable {
       if phase == .deciding { return nil }
       releaseRecord()
       if phase == .failed { return nil }
-      guard let header = try RecordHeader.peek(input.bytes) else { return nil }
+      guard let header = try RecordHeader.peek(input.bytes, tagBytes: aead.tagBytes) else { return nil }
       let total = Limits.recordHeaderBytes + header.length
       guard input.count >= total else { return nil }
       consumed = total
@@ -206,21 +211,22 @@ public struct Session: ~Copyable {
       // The waiting key is as old as the sending key that was derived with it.
       let madeAt = sending.bornAt
       guard now.since(madeAt) <= Limits.keyRefusedAfterMs else { throw .keyExpired }
-      counter = try Self.open(&input, total, key: nextReceive, window: ReplayWindow())
+      counter = try Self.open(&input, total, aead, key: nextReceive, window: ReplayWindow())
       receiving.advance(to: &nextReceive, epoch: header.epoch, now: madeAt)
       receivePending = false
     } else {
       guard header.epoch == receiving.epoch else { throw .wrongEpoch }
       try receiving.checkUsable(now: now)
-      counter = try Self.open(&input, total, key: receiving.key, window: receiving.window)
+      counter = try Self.open(&input, total, aead, key: receiving.key, window: receiving.window)
     }
     receiving.window.mark(counter)
     receiving.counter += 1
 
     let frameStart = Limits.recordHeaderBytes + Limits.counterBytes
-    let frame = try FrameHeader(decoding: input.bytes.extracting(frameStart..<(total - Limits.tagBytes)))
+    let frameEnd = total - aead.tagBytes
+    let frame = try FrameHeader(decoding: input.bytes.extracting(frameStart..<frameEnd))
     bodyStart = frameStart + Limits.frameHeaderBytes
-    bodyCount = total - Limits.tagBytes - bodyStart
+    bodyCount = frameEnd - bodyStart
     switch frame.kind {
     case .rekeyInit:
       try answerRekey(now: now, random: &random)
@@ -251,22 +257,22 @@ public struct Session: ~Copyable {
 
   /// Authenticates and decrypts the record at the front of `queue`, in place.
   private static func open(
-    _ queue: inout ByteQueue, _ total: Int, key: borrowing Secret<32>, window: ReplayWindow
+    _ queue: inout ByteQueue, _ total: Int, _ aead: Aead, key: borrowing Secret<32>, window: ReplayWindow
   ) throws(ErrorCode) -> UInt64 {
     let number: UInt64 = queue.bytes.unsafeLoadUnaligned(fromByteOffset: Limits.recordHeaderBytes, as: UInt64.self)
     let counter = UInt64(bigEndian: number)
     guard window.allows(counter) else { throw .replayed }
     let textStart = Limits.recordHeaderBytes + Limits.counterBytes
     guard
-      Aead.open(
-        &queue, additional: 0..<textStart, text: textStart..<(total - Limits.tagBytes), counter: counter, key: key)
+      aead.open(
+        &queue, additional: 0..<textStart, text: textStart..<(total - aead.tagBytes), counter: counter, key: key)
     else { throw .decryptFailed }
     return counter
   }
 
   // MARK: Sending
 
-  /// Bytes that a frame with a body of `count` takes in `output`.
+  /// The most that a frame with a body of `count` takes in `output`.
   public static func recordBytes(body count: Int) -> Int {
     Limits.recordHeaderBytes + Limits.counterBytes + Limits.frameHeaderBytes + count + Limits.tagBytes
   }
@@ -274,13 +280,13 @@ public struct Session: ~Copyable {
   /// Seals one frame into `output`. `full` when it does not fit now; nothing is lost then.
   public mutating func send(_ frame: FrameHeader, body: RawSpan = RawSpan(), now: Instant) throws(ErrorCode) {
     guard isEstablished else { throw .offline }
-    try Self.seal(frame, body, key: &sending, into: &output, now: now)
+    try Self.seal(frame, body, aead, key: &sending, into: &output, now: now)
   }
 
   /// The same with all of a queue as the body.
   public mutating func send(_ frame: FrameHeader, bodyOf queue: borrowing ByteQueue, now: Instant) throws(ErrorCode) {
     guard isEstablished else { throw .offline }
-    try Self.seal(frame, queue, key: &sending, into: &output, now: now)
+    try Self.seal(frame, queue, aead, key: &sending, into: &output, now: now)
   }
 
   /// For frames that may be left out: a peer that reads slowly is no reason to end the link.
@@ -290,29 +296,29 @@ public struct Session: ~Copyable {
   }
 
   private static func seal(
-    _ frame: FrameHeader, _ body: borrowing ByteQueue, key: inout LinkKey, into queue: inout ByteQueue, now: Instant
+    _ frame: FrameHeader, _ body: borrowing ByteQueue, _ aead: Aead, key: inout LinkKey, into queue: inout ByteQueue,
+    now: Instant
   ) throws(ErrorCode) {
-    try seal(frame, body.bytes, key: &key, into: &queue, now: now)
+    try seal(frame, body.bytes, aead, key: &key, into: &queue, now: now)
   }
 
   private static func seal(
-    _ frame: FrameHeader, _ body: RawSpan, key: inout LinkKey, into queue: inout ByteQueue, now: Instant
+    _ frame: FrameHeader, _ body: RawSpan, _ aead: Aead, key: inout LinkKey, into queue: inout ByteQueue, now: Instant
   ) throws(ErrorCode) {
     guard body.byteCount <= Limits.frameBodyBytes else { throw .tooLong }
-    let size = recordBytes(body: body.byteCount)
-    guard queue.space >= size else { throw .full }
+    guard queue.space >= recordBytes(body: body.byteCount) else { throw .full }
     try key.checkUsable(now: now)
     let start = queue.count
-    _ = RecordHeader(type: .sealed, epoch: key.epoch, length: size - Limits.recordHeaderBytes).append(to: &queue)
+    let plain = Limits.frameHeaderBytes + body.byteCount
+    let length = Limits.counterBytes + plain + aead.tagBytes
+    _ = RecordHeader(type: .sealed, epoch: key.epoch, length: length).append(to: &queue)
     queue.append(bigEndian: key.counter)
     _ = frame.append(to: &queue)
     queue.append(body)
-    queue.append(bigEndian: UInt64(0))  // room for the tag
-    queue.append(bigEndian: UInt64(0))
+    for _ in 0..<(aead.tagBytes / 8) { queue.append(bigEndian: UInt64(0)) }  // room for the tag
     let textStart = start + Limits.recordHeaderBytes + Limits.counterBytes
-    Aead.seal(
-      &queue, additional: start..<textStart, text: textStart..<(start + size - Limits.tagBytes), counter: key.counter,
-      key: key.key)
+    aead.seal(
+      &queue, additional: start..<textStart, text: textStart..<(textStart + plain), counter: key.counter, key: key.key)
     key.counter += 1
   }
 
@@ -391,7 +397,7 @@ public struct Session: ~Copyable {
     seed32.wipe()
     rekeyTranscript = Sha256()
     rekeyTranscript.update(scratch, 0..<scratch.count)
-    try Self.seal(FrameHeader(kind: .rekeyInit), scratch, key: &sending, into: &output, now: now)
+    try Self.seal(FrameHeader(kind: .rekeyInit), scratch, aead, key: &sending, into: &output, now: now)
     rekeyUnderway = true
   }
 
@@ -408,7 +414,7 @@ public struct Session: ~Copyable {
     }
     seed64.wipe()
     rekeyTranscript.update(scratch, 0..<scratch.count)
-    try Self.seal(FrameHeader(kind: .rekeyReply), scratch, key: &sending, into: &output, now: now)
+    try Self.seal(FrameHeader(kind: .rekeyReply), scratch, aead, key: &sending, into: &output, now: now)
     deriveNextKeys()
     sending.advance(to: &nextSend, epoch: sending.epoch &+ 1, now: now)
     receivePending = true

@@ -125,8 +125,9 @@ public struct SealContext: Sendable {
 /// The key of one direction between two nodes. Wiped when it is replaced and when it is freed.
 public struct PairKey: ~Copyable {
   /// `u32 key id, nonce 24` before the ciphertext, which is as long as the text, and a tag of 16 behind it.
-  public static let overheadBytes = 4 + nonceBytes + Aead.tagBytes
+  public static let overheadBytes = 4 + nonceBytes + tagBytes
   static let nonceBytes = 24
+  static let tagBytes = 16
 
   private var key = Secret<32>()
   private var nonceKey = Secret<32>()

@@ -67,38 +67,5 @@ public enum XWing {
   }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439), in place inside a queue; the 96-bit nonce is four zero bytes and a
-/// 64-bit counter. Ranges count from the queue's oldest byte; the 16-byte tag follows the text.
-public enum Aead {
-  public static let tagBytes = 16
-
-  public static func seal(
-    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
-  ) {
-    let secret = key.pointer
-    queue.withMutableBytes { bytes in
-      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
-      precondition(text.upperBound + tagBytes <= bytes.count)
-      sky_aead_seal(
-        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
-        counter, secret)
-    }
-  }
-
-  /// False, and the text zeroed, when it does not authenticate.
-  public static func open(
-    _ queue: inout ByteQueue, additional: Range<Int>, text: Range<Int>, counter: UInt64, key: borrowing Secret<32>
-  ) -> Bool {
-    let secret = key.pointer
-    return queue.withMutableBytes { bytes in
-      let base = bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
-      precondition(text.upperBound + tagBytes <= bytes.count)
-      return sky_aead_open(
-        base + text.lowerBound, text.count, base + text.upperBound, base + additional.lowerBound, additional.count,
-        counter, secret) == 0
-    }
-  }
-}
-
 /// Prepares the crypto library. Once, before anything else; false means do not go on.
 public func startCrypto() -> Bool { sky_crypto_init() == 0 }

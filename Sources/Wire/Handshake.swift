@@ -71,8 +71,8 @@ public struct Hello: Sendable {
     identity: InlineArray<32, UInt8>, nonce: InlineArray<32, UInt8>, agent: InlineArray<32, UInt8>,
     tokenId: InlineArray<8, UInt8>
   ) {
-    versionMax = Limits.protocolVersion
-    versionMin = Limits.protocolVersion
+    versionMax = Limits.lowestVersion
+    versionMin = Limits.lowestVersion
     nodeClass = .light
     self.duties = duties
     self.instance = instance
@@ -143,8 +143,10 @@ public struct Welcome: Sendable {
   public var identity: InlineArray<32, UInt8>
   public var nonce: InlineArray<32, UInt8>
 
-  public init(nodeId: UInt32, hubId: UInt32, identity: InlineArray<32, UInt8>, nonce: InlineArray<32, UInt8>) {
-    version = Limits.protocolVersion
+  public init(
+    version: UInt8, nodeId: UInt32, hubId: UInt32, identity: InlineArray<32, UInt8>, nonce: InlineArray<32, UInt8>
+  ) {
+    self.version = version
     self.nodeId = nodeId
     self.hubId = hubId
     self.identity = identity

@@ -5,12 +5,15 @@
 public enum Limits {
   // MARK: Protocol (docs/protocol.md); a second implementation must use the same
 
-  public static let protocolVersion: UInt8 = 1
+  /// The versions differ in what seals records: ChaCha20-Poly1305 in 1, AEGIS-256 in 2.
+  public static let lowestVersion: UInt8 = 1
+  public static let highestVersion: UInt8 = 2
   /// Record header: type u8, epoch u8, length u16.
   public static let recordHeaderBytes = 4
-  /// Sealed record: counter u64 before, Poly1305 tag after the ciphertext.
+  /// Sealed record: counter u64 before, tag after the ciphertext; of Poly1305, and the longest, that of AEGIS-256.
   public static let counterBytes = 8
-  public static let tagBytes = 16
+  public static let shortestTagBytes = 16
+  public static let tagBytes = 32
   /// Frame header: kind, flags, hops, priority, source u32, destination u32, sequence u64, ttl u32.
   public static let frameHeaderBytes = 24
   /// The longest body of a frame.

@@ -26,8 +26,8 @@ public struct RecordHeader: Equatable, Sendable {
   }
 
   /// Nil while fewer than four bytes are there. Throws as soon as the header cannot be right, so an
-  /// oversized record is refused before a byte of it is stored.
-  public static func peek(_ bytes: RawSpan) throws(ErrorCode) -> RecordHeader? {
+  /// oversized record is refused before a byte of it is stored. `tagBytes` is that of the link's cipher.
+  public static func peek(_ bytes: RawSpan, tagBytes: Int) throws(ErrorCode) -> RecordHeader? {
     guard bytes.byteCount >= Limits.recordHeaderBytes else { return nil }
     guard let type = RecordType(rawValue: bytes[0]) else { throw .unknownRecord }
     let length = Int(bytes[2]) << 8 | Int(bytes[3])
@@ -39,8 +39,9 @@ public struct RecordHeader: Equatable, Sendable {
     case .ready: try header.require(Limits.hashBytes)
     case .refusal: try header.require(2)
     case .sealed:
-      guard length <= Limits.sealedPayloadBytes else { throw .oversized }
-      guard length >= Limits.counterBytes + Limits.frameHeaderBytes + Limits.tagBytes else { throw .malformed }
+      let around = Limits.counterBytes + tagBytes
+      guard length <= around + Limits.framePlainBytes else { throw .oversized }
+      guard length >= around + Limits.frameHeaderBytes else { throw .malformed }
     }
     return header
   }

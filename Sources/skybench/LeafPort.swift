@@ -42,9 +42,10 @@ final class LeafPort: LoadPort {
     var verifier = Secret<32>()
     Session.tokenVerifier(secret: ticket.tokenSecret, into: &verifier)
     let agent = Array("skybench".utf8)
-    let hello = Hello(
+    var hello = Hello(
       duties: [.heartbeat], instance: instance, fingerprint: random.bytes32(), identity: identity.publicKey,
       nonce: random.bytes32(), agent: InlineArray { $0 < agent.count ? agent[$0] : 0 }, tokenId: ticket.tokenId)
+    hello.versionMax = Session.highestVersion
     session.startAsNode(
       exporter: try tls.exporter(), hello: hello, verifier: verifier, expectedHubKey: ticket.hub.key, random: &random)
     try pump(until: "a leaf's joining") { isOnline }

@@ -104,7 +104,8 @@ final class Daemon: ControlHandler {
         length += 1
       }
     }
-    let me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
+    var me = NodeSelf(instance: Entropy.bytes(), hardware: hardwareHash(), agent: agent)
+    me.highestVersion = Session.highestVersion
     return Node(
       seed: seed, entropy: entropy, me: me, settings: settings, admission: admission, stores: stores,
       relayPlaces: configuration.relayListen == nil ? 0 : Limits.relayPeers,

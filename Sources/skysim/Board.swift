@@ -171,9 +171,10 @@ final class Board {
     incomingFile.diesAfter = nil
     var keys = Dice(seed: keySeed)
     let drawn = dice.bytes32()
-    let me = NodeSelf(
+    var me = NodeSelf(
       instance: InlineArray { drawn[$0] }, hardware: Bytes32(repeating: UInt8(truncatingIfNeeded: index)),
       agent: InlineArray(repeating: 0x61))
+    me.highestVersion = drawn[16] & 1 == 0 ? Limits.lowestVersion : Limits.highestVersion
     let node = Node(
       seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
       stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen), relayPlaces: seats.count,

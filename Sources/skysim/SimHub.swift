@@ -136,7 +136,8 @@ final class SimHub {
     session.openedAt = now
     session.lastHeard = now
     session.closesBy = .never
-    session.session.startAsHub(exporter: exporter)
+    session.session.startAsHub(
+      exporter: exporter, highestVersion: index & 1 == 0 ? Limits.highestVersion : Limits.lowestVersion)
     schedule(now: now)
     return session
   }

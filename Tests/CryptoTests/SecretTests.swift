@@ -110,37 +110,37 @@ import Testing
 }
 
 @Suite struct AeadTests {
-  private func sealed(counter: UInt64 = 9) -> [UInt8] {
+  private func sealed(_ aead: Aead, counter: UInt64 = 9) -> [UInt8] {
     var queue = ByteQueue(capacity: 64)
-    let plain: [UInt8] = [1, 2, 3, 4, 10, 11, 12] + [UInt8](repeating: 0, count: 16)
+    let plain: [UInt8] = [1, 2, 3, 4, 10, 11, 12] + [UInt8](repeating: 0, count: aead.tagBytes)
     queue.append(plain.span.bytes)
-    Aead.seal(&queue, additional: 0..<4, text: 4..<7, counter: counter, key: secret32("42"))
+    aead.seal(&queue, additional: 0..<4, text: 4..<7, counter: counter, key: secret32("42"))
     return array(queue.bytes)
   }
 
-  private func open(_ bytes: [UInt8], counter: UInt64 = 9, key: String = "42") -> [UInt8]? {
+  private func open(_ aead: Aead, _ bytes: [UInt8], counter: UInt64 = 9, key: String = "42") -> [UInt8]? {
     var queue = ByteQueue(capacity: 64)
     queue.append(bytes.span.bytes)
-    let isGenuine = Aead.open(&queue, additional: 0..<4, text: 4..<7, counter: counter, key: secret32(key))
+    let isGenuine = aead.open(&queue, additional: 0..<4, text: 4..<7, counter: counter, key: secret32(key))
     let text = Array(array(queue.bytes)[4..<7])
     if !isGenuine { #expect(text == [0, 0, 0], "what does not authenticate is not shown") }
     return isGenuine ? text : nil
   }
 
-  @Test func onlyTheGenuineRecordOpens() {
-    let bytes = sealed()
-    #expect(open(bytes) == [10, 11, 12])
+  @Test(arguments: [.chaCha20Poly1305, .aegis256] as [Aead]) func onlyTheGenuineRecordOpens(_ aead: Aead) {
+    let bytes = sealed(aead)
+    #expect(open(aead, bytes) == [10, 11, 12])
     for i in bytes.indices {
       for bit in 0..<8 as Range<UInt8> {
         var damaged = bytes
         damaged[i] ^= 1 << bit
-        #expect(open(damaged) == nil, "bit \(bit) of byte \(i)")
+        #expect(open(aead, damaged) == nil, "bit \(bit) of byte \(i)")
       }
     }
-    #expect(open(bytes, counter: 8) == nil)
-    #expect(open(bytes, counter: 9 | 1 << 63) == nil)
-    #expect(open(bytes, key: "43") == nil)
-    #expect(sealed(counter: 10) != bytes)
+    #expect(open(aead, bytes, counter: 8) == nil)
+    #expect(open(aead, bytes, counter: 9 | 1 << 63) == nil)
+    #expect(open(aead, bytes, key: "43") == nil)
+    #expect(sealed(aead, counter: 10) != bytes)
   }
 }
 

@@ -155,14 +155,33 @@ import Testing
 
     var queue = ByteQueue(capacity: 512)
     queue.append((additional + text + [UInt8](repeating: 0, count: 16)).span.bytes)
-    Aead.seal(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
+    Aead.chaCha20Poly1305.seal(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
     let out = array(queue.bytes)
     #expect(out == additional + sealed + tag)
 
-    let opened = Aead.open(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
+    let opened = Aead.chaCha20Poly1305.open(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
     #expect(opened)
     let back = Array(array(queue.bytes)[12..<(12 + text.count)])
     #expect(back == text)
+  }
+
+  /// Derived with Tests/System/aegis.py, which is checked against the draft's own vectors; those have nonces that are no
+  /// counter.
+  @Test func aegis256() {
+    let key = secret32("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0")
+    let additional = fromHex("f33388860000000000004e91")
+    let text = Array("Twenty-four nodes and a hub.".utf8)
+    let sealed = fromHex("028537ec382707baa9dedeca1d33a820605b63e78672a4f04a59d08b")
+    let tag = fromHex("6806b4ecb9ffe9766f17e088efe3bc6b08bcb07c66e77c27c75f970988be9405")
+    let (ad, body) = (0..<12, 12..<(12 + text.count))
+    var queue = ByteQueue(capacity: 128)
+    queue.append((additional + text + [UInt8](repeating: 0, count: 32)).span.bytes)
+    Aead.aegis256.seal(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
+    let out = array(queue.bytes)
+    #expect(out == additional + sealed + tag)
+    let opened = Aead.aegis256.open(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
+    let back = Array(array(queue.bytes)[body])
+    #expect(opened && back == text)
   }
 
   /// RFC 8439, A.1, test vector 1: the first block of an all-zero key is new key and output.

@@ -40,13 +40,15 @@ struct Attack: Sendable, CustomTestStringConvertible {
 
 /// A link under attack: runs a session pair step by step and notes every event and error of both sides.
 final class AttackScene {
-  let pair = SessionPair()
+  let pair: SessionPair
   var errors: [Side: ErrorCode] = [:]
   var heard: [Side: ErrorCode] = [:]
   var frames: [Side: [FrameHeader]] = [.node: [], .hub: []]
   var wasEstablished: Set<Side> = []
   /// The hub's answer to a HELLO; nil lets the node in.
   var decide: (AttackScene) -> ErrorCode? = { _ in nil }
+
+  init(version: UInt8 = Limits.lowestVersion) { pair = SessionPair(version: version) }
 
   func pump(_ side: Side) {
     guard errors[side] == nil, heard[side] == nil else { return }
@@ -163,13 +165,14 @@ final class AttackScene {
   /// but not the manners could send.
   func forge(_ plain: [UInt8], from side: Side, epoch: UInt8? = nil) -> [UInt8] {
     var queue = ByteQueue(capacity: Limits.recordBytes)
+    let aead = side == .node ? pair.node.aead : pair.hub.aead
     func seal(_ key: inout LinkKey) {
-      let length = Limits.counterBytes + plain.count + Limits.tagBytes
+      let length = Limits.counterBytes + plain.count + aead.tagBytes
       _ = RecordHeader(type: .sealed, epoch: epoch ?? key.epoch, length: length).append(to: &queue)
       queue.append(bigEndian: key.counter)
       queue.append(plain.span.bytes)
-      queue.append([UInt8](repeating: 0, count: Limits.tagBytes).span.bytes)
-      Aead.seal(&queue, additional: 0..<12, text: 12..<(12 + plain.count), counter: key.counter, key: key.key)
+      queue.append([UInt8](repeating: 0, count: aead.tagBytes).span.bytes)
+      aead.seal(&queue, additional: 0..<12, text: 12..<(12 + plain.count), counter: key.counter, key: key.key)
       key.counter += 1
     }
     if side == .node { seal(&pair.node.sending) } else { seal(&pair.hub.sending) }

@@ -47,8 +47,8 @@ private func bothWays(_ victim: Side) -> [Attack] {
     sealed("sealed: counter", to: victim, .decryptFailed, flip(11)),
     sealed("sealed: counter's highest bit", to: victim, .decryptFailed, flip(4, mask: 0x80)),
     sealed("sealed: ciphertext of the header", to: victim, .decryptFailed, flip(12)),
-    sealed("sealed: ciphertext of the body", to: victim, .decryptFailed, flip(-17)),
-    sealed("sealed: tag's first bit", to: victim, .decryptFailed, flip(-16)),
+    sealed("sealed: ciphertext of the body", to: victim, .decryptFailed, flip(41)),
+    sealed("sealed: tag's first bit", to: victim, .decryptFailed, flip(42)),
     sealed("sealed: tag's last bit", to: victim, .decryptFailed, flip(-1)),
     scripted("sealed: replayed, to the \(victim)", victim, .replayed, frames: 1) { scene in
       scene.say("once", from: sender)

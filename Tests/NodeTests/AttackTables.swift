@@ -42,11 +42,12 @@ private let helloAttacks: [Attack] = [
   tampered("HELLO: length 65535, refused on four bytes", .hello, .hub, .oversized) { $0 = [1, 0, 0xFF, 0xFF] },
   tampered("HELLO: length 0", .hello, .hub, .malformed) { $0 = [1, 0, 0, 0] },
   tampered("HELLO: no version in common, later", .hello, .hub, .versionUnsupported) {
-    $0[4] = 9; $0[5] = 2
+    $0[4] = 9; $0[5] = 3
   },
-  tampered("HELLO: version range empty", .hello, .hub, .malformed, put(2, at: 5)),
+  tampered("HELLO: version range empty", .hello, .hub, .malformed, put(9, at: 5)),
   tampered("HELLO: version 0", .hello, .hub, .malformed, put(0, at: 5)),
-  tampered("HELLO: later versions claimed for the node", .hello, .node, .badSignature, put(2, at: 4)),
+  tampered("HELLO: later versions claimed for the node", .hello, .node, .badSignature, put(9, at: 4)),
+  tampered("HELLO: the other highest version", .hello, .node, .badSignature, flip(4, mask: 3)),
   tampered("HELLO: class that does not exist", .hello, .hub, .malformed, put(0x58, at: 6)),
   tampered("HELLO: another class", .hello, .node, .badSignature, put(NodeClass.desktop.rawValue, at: 6)),
   tampered("HELLO: duty that does not exist", .hello, .hub, .malformed, put(0x80, at: 7)),
@@ -82,7 +83,7 @@ private let welcomeAttacks: [Attack] = [
   tampered("WELCOME: length one over", .welcome, .node, .oversized, lengthened(by: 1)),
   tampered("WELCOME: length one under", .welcome, .node, .malformed, lengthened(by: -1)),
   tampered("WELCOME: version 0", .welcome, .node, .versionUnsupported, put(0, at: 4)),
-  tampered("WELCOME: version 2", .welcome, .node, .versionUnsupported, put(2, at: 4)),
+  tampered("WELCOME: version 3", .welcome, .node, .versionUnsupported, put(3, at: 4)),
   tampered("WELCOME: reserved byte", .welcome, .node, .malformed, put(1, at: 5)),
   tampered("WELCOME: reserved word", .welcome, .node, .malformed, put(1, at: 7)),
   tampered("WELCOME: node id", .welcome, .node, .badSignature, flip(11)),

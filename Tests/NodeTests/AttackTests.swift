@@ -5,12 +5,22 @@ import Wire
 
 @testable import Node
 
+private let versions = Limits.lowestVersion...Limits.highestVersion
+
 /// Every attack ends in its own named error, with no frame let through, no key left and the other side told.
 @Suite struct AttackTests {
-  @Test(arguments: handshakeAttacks) func attackOnTheHandshakeFailsByName(_ attack: Attack) { check(attack) }
-  @Test(arguments: admissionAttacks) func refusedAdmissionIsHeardByName(_ attack: Attack) { check(attack) }
-  @Test(arguments: recordAttacks) func attackOnTheRecordLayerFailsByName(_ attack: Attack) { check(attack) }
-  @Test(arguments: rekeyAttacks) func attackOnTheRenewalFailsByName(_ attack: Attack) { check(attack) }
+  @Test(arguments: handshakeAttacks, versions) func attackOnTheHandshakeFailsByName(_ attack: Attack, version: UInt8) {
+    check(attack, version)
+  }
+  @Test(arguments: admissionAttacks, versions) func refusedAdmissionIsHeardByName(_ attack: Attack, version: UInt8) {
+    check(attack, version)
+  }
+  @Test(arguments: recordAttacks, versions) func attackOnTheRecordLayerFailsByName(_ attack: Attack, version: UInt8) {
+    check(attack, version)
+  }
+  @Test(arguments: rekeyAttacks, versions) func attackOnTheRenewalFailsByName(_ attack: Attack, version: UInt8) {
+    check(attack, version)
+  }
 
   @Test func thereAreSixtyAttacksOrMoreAndNoneTwice() {
     let names = (handshakeAttacks + admissionAttacks + recordAttacks + rekeyAttacks).map(\.name)
@@ -18,8 +28,8 @@ import Wire
     #expect(Set(names).count == names.count)
   }
 
-  private func check(_ attack: Attack) {
-    let scene = AttackScene()
+  private func check(_ attack: Attack, _ version: UInt8) {
+    let scene = AttackScene(version: version)
     attack.run(scene)
     let peer: Side = attack.victim == .hub ? .node : .hub
 

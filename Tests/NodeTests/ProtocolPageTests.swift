@@ -37,7 +37,8 @@ import Wire
     #expect(size(.welcome, "WELCOME") == "1,260" && Welcome.byteCount == 1_260)
     #expect(size(.confirm, "CONFIRM") == "96" && Confirm.byteCount == 96)
     #expect(size(.ready, "READY") == "32" && Limits.hashBytes == 32)
-    #expect(size(.sealed, "SEALED") == "48 to 16,432" && Limits.sealedPayloadBytes == 16_432)
+    #expect(size(.sealed, "SEALED") == "version 1: 48 to 16,432; version 2: 64 to 16,448")
+    #expect(Limits.sealedPayloadBytes == 16_448 && Limits.tagBytes - Limits.shortestTagBytes == 16)
     #expect(rows.contains { $0.prefix(3) == ["36", "1", "duties in force"] } && Heartbeat.byteCount == 37)
     #expect(rows.contains { $0.prefix(2) == ["70", "1"] } && HubEntry.fixedBytes == 71)
   }

@@ -17,7 +17,13 @@ final class SessionPair {
   var toHub: [UInt8] = []
   var toNode: [UInt8] = []
 
-  init(seed: UInt8 = 1) {
+  /// The highest version that each side understands.
+  let versions: (node: UInt8, hub: UInt8)
+
+  convenience init(seed: UInt8 = 1, version: UInt8 = Limits.lowestVersion) { self.init(seed: seed, (version, version)) }
+
+  init(seed: UInt8 = 1, _ versions: (node: UInt8, hub: UInt8)) {
+    self.versions = versions
     var secret = Secret<32>()
     func fill(_ value: UInt8) { secret.withMutableBytes { for i in 0..<32 { $0[i] = value &+ UInt8(i) } } }
     fill(seed)
@@ -41,10 +47,12 @@ final class SessionPair {
   }
 
   func hello(withToken: Bool = true) -> Hello {
-    Hello(
+    var hello = Hello(
       duties: [.heartbeat, .relay], instance: InlineArray(repeating: 3), fingerprint: InlineArray(repeating: 4),
       identity: nodeIdentity.publicKey, nonce: nodeRandom.bytes32(), agent: agentBytes("test 1"),
       tokenId: withToken ? Self.tokenId : InlineArray(repeating: 0))
+    hello.versionMax = versions.node
+    return hello
   }
 
   func agentBytes(_ text: String) -> InlineArray<32, UInt8> {
@@ -60,7 +68,7 @@ final class SessionPair {
     node.startAsNode(
       exporter: nodeExporter, hello: custom ?? hello(), verifier: Self.verifier(secret), expectedHubKey: key,
       random: &nodeRandom)
-    hub.startAsHub(exporter: hubExporter)
+    hub.startAsHub(exporter: hubExporter, highestVersion: versions.hub)
   }
 
   /// Moves what the sessions have written onto the wire.

@@ -42,6 +42,27 @@ extension SessionPair {
     #expect(pair.nodeBody == bytes("to the node"))
   }
 
+  @Test(arguments: [(1, 1, 1), (1, 2, 1), (2, 1, 1), (2, 2, 2)] as [(UInt8, UInt8, UInt8)])
+  func theHighestVersionInCommonIsSpoken(_ node: UInt8, _ hub: UInt8, _ chosen: UInt8) throws {
+    let pair = SessionPair((node, hub))
+    try pair.establish()
+    let versions = (pair.node.version, pair.hub.version)
+    #expect(versions == (chosen, chosen))
+    try pair.nodeSends("to the hub")
+    try pair.hubSends("to the node")
+    pair.collect()
+    let tag = chosen == 1 ? 16 : 32
+    #expect(pair.toHub.count == 4 + 8 + 24 + 10 + tag && pair.toNode.count == 4 + 8 + 24 + 11 + tag)
+    #expect(try pair.hubEvent() == .frame(FrameHeader(kind: .message, sequence: 1)))
+    #expect(pair.hubBody == bytes("to the hub"))
+    #expect(try pair.nodeEvent() == .frame(FrameHeader(kind: .message, sequence: 1)))
+    #expect(pair.nodeBody == bytes("to the node"))
+    // A session that is used again knows nothing of the last one's version.
+    pair.node.reset()
+    let afterwards = pair.node.version
+    #expect(afterwards == 1)
+  }
+
   @Test func bytesMayArriveOneAtATime() throws {
     let pair = SessionPair()
     pair.start()

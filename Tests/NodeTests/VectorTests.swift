@@ -311,6 +311,21 @@ private final class VectorSession {
     #expect(same, "the session's keys are not those of the noted secret")
   }
 
+  /// The record of the frame that the node sent last, sealed with the same key as in version 2.
+  private func underVersion2(_ plain: borrowing ByteQueue) -> ByteQueue {
+    var queue = ByteQueue(capacity: Limits.recordBytes)
+    let (aead, front) = (Aead.aegis256, Limits.recordHeaderBytes + Limits.counterBytes)
+    let length = Limits.counterBytes + plain.count + aead.tagBytes
+    let counter = pair.node.sending.counter - 1
+    _ = RecordHeader(type: .sealed, epoch: 0, length: length).append(to: &queue)
+    queue.append(bigEndian: counter)
+    queue.append(plain.bytes)
+    queue.append([UInt8](repeating: 0, count: aead.tagBytes).span.bytes)
+    aead.seal(
+      &queue, additional: 0..<front, text: front..<(front + plain.count), counter: counter, key: pair.node.sending.key)
+    return queue
+  }
+
   /// Notes the plaintext and the record, and brings it to the other side.
   private func send(
     _ name: String, _ header: FrameHeader, _ body: borrowing ByteQueue, from side: Side
@@ -323,6 +338,7 @@ private final class VectorSession {
       try pair.node.send(header, bodyOf: body, now: pair.now)
       pair.collect()
       vectors.add("\(name)_record", pair.toHub)
+      if name == "message" { vectors.add("message_record_2", underVersion2(plain)) }
       guard try pair.hubEvent() == .frame(header) else { throw .internalError }
     } else {
       try pair.hub.send(header, bodyOf: body, now: pair.now)

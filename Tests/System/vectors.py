@@ -4,7 +4,7 @@
                         prints the names that differ, exit status 1 when any does
 
 It uses nothing of the project: Python's hashlib and hmac, Ed25519, X25519 and ChaCha20-Poly1305 of the
-package python3-cryptography, and ML-KEM-768 as written in mlkem.py.
+package python3-cryptography, ML-KEM-768 as written in mlkem.py and AEGIS-256 as written in aegis.py.
 """
 import base64
 import hmac
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+import aegis
 import mlkem
 
 HELLO, WELCOME, CONFIRM, READY, REFUSAL, SEALED = 1, 2, 3, 4, 5, 16
@@ -86,6 +87,11 @@ class Direction:
         nonce = b"\0\0\0\0" + struct.pack(">Q", self.counter)
         self.counter += 1
         return front + ChaCha20Poly1305(self.key).encrypt(nonce, plain, front)
+
+    def record_2(self, plain, counter):
+        """The same as in version 2 of the protocol."""
+        front = struct.pack(">BBHQ", SEALED, self.epoch, 8 + len(plain) + 32, counter)
+        return front + aegis.encrypt(self.key, 24 * b"\0" + struct.pack(">Q", counter), plain, front)
 
     def open(self, data):
         nonce = b"\0\0\0\0" + data[4:12]
@@ -163,6 +169,7 @@ def frames(given, out, up, down):
         MESSAGE, source=node, destination=node + 1, sequence=1, body="Grüße".encode())
     for name, direction in (("configure", down), ("heartbeat", up), ("heartbeat_ack", down), ("message", up)):
         out[f"{name}_record"] = direction.seal(out[f"{name}_frame"])
+    out["message_record_2"] = up.record_2(out["message_frame"], up.counter - 1)
 
 
 def renewal(given, out, up, down):
@@ -193,6 +200,9 @@ def verify(given, out):
         if Direction(file[key], 0).open(file[f"{name}_record"]) != file[f"{name}_frame"]:
             raise InvalidTag
     Direction(file["hub_to_node_1"], 1).open(file["close"])
+    sealed = file["message_record_2"]
+    if aegis.decrypt(file["node_to_hub_0"], 24 * b"\0" + sealed[4:12], sealed[12:], sealed[:12]) != file["message_frame"]:
+        raise InvalidTag
 
 
 def main(path):

@@ -8,10 +8,10 @@ import Wire
 
   /// What a second implementation relies on (docs/protocol.md).
   @Test func theLimitsOfTheProtocolAreThePublishedOnes() {
-    #expect(Limits.protocolVersion == 1)
+    #expect(Limits.lowestVersion == 1 && Limits.highestVersion == 2)
     #expect(Limits.frameHeaderBytes == 24)
     #expect(Limits.frameBodyBytes == 16_384)
-    #expect(Limits.recordBytes == 16_436)
+    #expect(Limits.recordBytes == 16_452)
     #expect(Hello.byteCount == 1_404)
     #expect(Welcome.byteCount == 1_260)
     #expect(Confirm.byteCount == 96)

@@ -3,8 +3,8 @@ import Testing
 import Wire
 
 @Suite struct RecordHeaderTests {
-  private func peek(_ bytes: [UInt8]) -> Result<RecordHeader?, ErrorCode> {
-    outcome { () throws(ErrorCode) in try RecordHeader.peek(bytes.span.bytes) }
+  private func peek(_ bytes: [UInt8], _ tagBytes: Int = Limits.tagBytes) -> Result<RecordHeader?, ErrorCode> {
+    outcome { () throws(ErrorCode) in try RecordHeader.peek(bytes.span.bytes, tagBytes: tagBytes) }
   }
 
   private func header(_ type: UInt8, _ epoch: UInt8, _ length: Int) -> [UInt8] {
@@ -14,7 +14,7 @@ import Wire
   @Test func headersReadBackAndNeedNoMoreThanFourBytes() throws {
     let lengths: [(RecordType, Int)] = [
       (.hello, Hello.byteCount), (.welcome, Welcome.byteCount), (.confirm, Confirm.byteCount), (.ready, 32),
-      (.refusal, 2), (.sealed, 48), (.sealed, Limits.sealedPayloadBytes),
+      (.refusal, 2), (.sealed, 64), (.sealed, Limits.sealedPayloadBytes),
     ]
     for (type, length) in lengths {
       let header = RecordHeader(type: type, epoch: 0, length: length)
@@ -45,13 +45,13 @@ import Wire
     }
   }
 
-  @Test func sealedRecordsHoldAFrameAndNoMoreThanTheLongest() {
-    let shortest = Limits.counterBytes + Limits.frameHeaderBytes + Limits.tagBytes
-    #expect(peek(header(16, 255, shortest)).value??.epoch == 255)
-    #expect(peek(header(16, 0, shortest - 1)).error == .malformed)
-    #expect(peek(header(16, 0, Limits.sealedPayloadBytes)).error == nil)
-    #expect(peek(header(16, 0, Limits.sealedPayloadBytes + 1)).error == .oversized)
-    #expect(peek(header(16, 0, 65_535)).error == .oversized)
+  @Test(arguments: [(Limits.shortestTagBytes, 48, 16_432), (Limits.tagBytes, 64, 16_448)])
+  func sealedRecordsHoldAFrameAndNoMoreThanTheLongest(_ tagBytes: Int, shortest: Int, longest: Int) {
+    #expect(peek(header(16, 255, shortest), tagBytes).value??.epoch == 255)
+    #expect(peek(header(16, 0, shortest - 1), tagBytes).error == .malformed)
+    #expect(peek(header(16, 0, longest), tagBytes).error == nil)
+    #expect(peek(header(16, 0, longest + 1), tagBytes).error == .oversized)
+    #expect(peek(header(16, 0, 65_535), tagBytes).error == .oversized)
   }
 }
 

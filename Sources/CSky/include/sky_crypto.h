@@ -57,6 +57,15 @@ void sky_aead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t
 int sky_aead_open(void *text, size_t n, const uint8_t tag[16], const void *ad, size_t adn,
                   uint64_t counter, const uint8_t key[32]);
 
+/// Whether the processor has instructions for AES and libsodium uses them. Without them AEGIS takes many times as long.
+bool sky_aegis_is_fast(void);
+/// AEGIS-256 (draft-irtf-cfrg-aegis-aead), in place. The nonce is 24 zero bytes and `counter` big-endian.
+void sky_aegis_seal(void *text, size_t n, uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                    const uint8_t key[32]);
+/// -1, and `text` overwritten with zeros, when the tag does not verify.
+int sky_aegis_open(void *text, size_t n, const uint8_t tag[32], const void *ad, size_t adn, uint64_t counter,
+                   const uint8_t key[32]);
+
 /// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), in place, for messages that are sealed end to end.
 void sky_xaead_seal(void *text, size_t n, uint8_t tag[16], const void *ad, size_t adn,
                     const uint8_t nonce[24], const uint8_t key[32]);

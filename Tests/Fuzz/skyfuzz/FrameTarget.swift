@@ -11,10 +11,11 @@ extension FuzzTarget {
       let rest = bytes.extracting(1..<bytes.byteCount)
       do throws(ErrorCode) {
         switch bytes[0] {
-        case 0: try readRecords(rest)
+        case 0: try readRecords(rest, tagBytes: Limits.shortestTagBytes)
         case 1: try readFrame(rest)
         case 2: _ = try Hello(decoding: rest).agentText
         case 3: _ = try Welcome(decoding: rest)
+        case 4: try readRecords(rest, tagBytes: Limits.tagBytes)
         default: break
         }
       } catch {}
@@ -33,15 +34,17 @@ extension FuzzTarget {
       _ = RecordHeader(type: .sealed, epoch: 3, length: 48).append(to: &records)
       records.append(InlineArray<48, UInt8>(repeating: 9).span.bytes)
       seeds.append(Seed(name: "records", bytes: [0] + records.array))
+      seeds.append(Seed(name: "records-2", bytes: [4, 16, 3, 0, 64] + [UInt8](repeating: 9, count: 64)))
       seeds.append(Seed(name: "hello", bytes: [2, 1, 1, 0x4D, 3] + [UInt8](repeating: 5, count: Hello.byteCount - 4)))
       seeds.append(Seed(name: "welcome", bytes: [3, 1, 0, 0, 0] + [UInt8](repeating: 5, count: Welcome.byteCount - 4)))
       return seeds
     })
 
   /// Walks a stream record by record, as a session does before it looks inside.
-  private static func readRecords(_ stream: RawSpan) throws(ErrorCode) {
+  private static func readRecords(_ stream: RawSpan, tagBytes: Int) throws(ErrorCode) {
     var offset = 0
-    while let header = try RecordHeader.peek(stream.extracting(offset..<stream.byteCount)) {
+    while let header = try RecordHeader.peek(stream.extracting(offset..<stream.byteCount), tagBytes: tagBytes)
+    {
       precondition(header.length > 0 && Limits.recordHeaderBytes + header.length <= Limits.recordBytes)
       precondition(header.type == .sealed || header.epoch == 0)
       let end = offset + Limits.recordHeaderBytes + header.length

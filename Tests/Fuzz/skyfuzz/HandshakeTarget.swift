@@ -11,29 +11,31 @@ extension FuzzTarget {
   static let handshake = FuzzTarget(
     name: "handshake",
     run: { bytes in
-      pair.start()
+      // The first byte: the highest version that the node (bit 0) and the hub (bit 1) understand.
       var script = Script(bytes)
+      pair.start(versions: script.byte() ?? 3)
       while let step = script.byte() { pair.take(step, &script) }
     },
     seeds: {
       func message(_ side: UInt8, _ count: UInt8) -> [UInt8] { [9, side, 0, count] }
       let pump: [UInt8] = [0]
-      return [
-        Seed(name: "plain", bytes: pump),
-        Seed(name: "messages", bytes: pump + message(0, 40) + message(1, 200) + pump + message(1, 0) + pump),
-        Seed(name: "rekey", bytes: pump + [7, 120, 8] + message(0, 5) + message(1, 5) + pump + message(0, 9) + pump),
-        Seed(name: "slow", bytes: [1, 1, 0, 1, 6, 0, 2, 1, 0] + pump + message(0, 1) + [1, 0, 10, 1, 0, 200] + pump),
-        Seed(name: "flipped", bytes: [3, 0, 0, 100, 1] + pump),
-        Seed(name: "flipped-welcome", bytes: [1, 6, 0, 3, 1, 0, 90, 0x80] + pump),
-        Seed(name: "replayed", bytes: pump + message(0, 8) + [6, 0] + pump),
-        Seed(name: "replayed-hello", bytes: pump + [10, 0, 0, 0, 5, 0] + pump),
-        Seed(name: "injected", bytes: [5, 1, 0, 6, 5, 0, 0, 2, 0, 80] + pump),
-        Seed(name: "forged", bytes: pump + [13, 1, 16, 0, 0, 60] + pump),
-        Seed(name: "dropped", bytes: [4, 0, 0, 3] + pump),
-        Seed(name: "refused", bytes: [12, 1] + pump),
-        Seed(name: "closed", bytes: pump + [11, 1] + pump),
-        Seed(name: "expired", bytes: pump + [7, 200] + message(0, 1) + pump),
+      let scripts: [(String, [UInt8])] = [
+        ("plain", pump),
+        ("messages", pump + message(0, 40) + message(1, 200) + pump + message(1, 0) + pump),
+        ("rekey", pump + [7, 120, 8] + message(0, 5) + message(1, 5) + pump + message(0, 9) + pump),
+        ("slow", [1, 1, 0, 1, 6, 0, 2, 1, 0] + pump + message(0, 1) + [1, 0, 10, 1, 0, 200] + pump),
+        ("flipped", [3, 0, 0, 100, 1] + pump),
+        ("flipped-welcome", [1, 6, 0, 3, 1, 0, 90, 0x80] + pump),
+        ("replayed", pump + message(0, 8) + [6, 0] + pump),
+        ("replayed-hello", pump + [10, 0, 0, 0, 5, 0] + pump),
+        ("injected", [5, 1, 0, 6, 5, 0, 0, 2, 0, 80] + pump),
+        ("forged", pump + [13, 1, 16, 0, 0, 60] + pump),
+        ("dropped", [4, 0, 0, 3] + pump),
+        ("refused", [12, 1] + pump),
+        ("closed", pump + [11, 1] + pump),
+        ("expired", pump + [7, 200] + message(0, 1) + pump),
       ]
+      return scripts.flatMap { name, script in [(3, name), (0, name + "-lowest")].map { Seed(name: $1, bytes: [$0] + script) } }
     })
 
   nonisolated(unsafe) private static let pair = Pair()
@@ -98,7 +100,7 @@ private final class Pair {
 
   init() { Session.tokenVerifier(secret: InlineArray(repeating: 7), into: &verifier) }
 
-  func start() {
+  func start(versions: UInt8) {
     nodeRandom = Drbg(seed: Pair.secret(3))
     hubRandom = Drbg(seed: Pair.secret(4))
     toHub = Channel()
@@ -106,14 +108,15 @@ private final class Pair {
     now = Instant(ms: 1_000)
     refuses = false
     let exporter = Bytes32(repeating: 9)
-    let hello = Hello(
+    var hello = Hello(
       duties: .all, instance: InlineArray(repeating: 1), fingerprint: InlineArray(repeating: 2),
       identity: nodeIdentity.publicKey, nonce: nodeRandom.bytes32(), agent: InlineArray(repeating: 0x61),
       tokenId: InlineArray(repeating: 5))
+    hello.versionMax = Limits.lowestVersion + versions & 1
     node.startAsNode(
       exporter: exporter, hello: hello, verifier: verifier, expectedHubKey: hubIdentity.publicKey,
       random: &nodeRandom)
-    hub.startAsHub(exporter: exporter)
+    hub.startAsHub(exporter: exporter, highestVersion: Limits.lowestVersion + versions >> 1 & 1)
     collect()
   }
 
