@@ -54,10 +54,10 @@ let kernelSettings: [CSetting] =
   [.unsafeFlags(["-O3", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra", "-Werror"])]
   + (fuzzer != nil ? [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])] : [])
 
-/// What sky_tls_x25519.c and sky_tls_chachapoly.c in Sources/CSky put in the place of mbedTLS's own.
+/// What sky_tls_x25519.c, sky_tls_chachapoly.c and sky_tls_gcm.c in Sources/CSky put in the place of mbedTLS's own.
 let replaced = [
   "mbedtls_psa_ecp_export_public_key", "mbedtls_psa_key_agreement_ecdh", "mbedtls_chachapoly_encrypt_and_tag",
-  "mbedtls_chachapoly_auth_decrypt",
+  "mbedtls_chachapoly_auth_decrypt", "mbedtls_gcm_crypt_and_tag", "mbedtls_gcm_auth_decrypt",
 ]
 let cLibraries: [LinkerSetting] =
   ["mbedtls", "mbedx509", "mbedcrypto", "sodium", "cares", "m"].map { .linkedLibrary($0) }

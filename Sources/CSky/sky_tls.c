@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sky_crypto.h"
 #include "sky_os.h"
 #include "sky_tls_internal.h"
 
@@ -47,11 +48,14 @@ int sky_tls_random(void *unused, unsigned char *out, size_t n) {
 
 // MARK: Contexts
 
-// libsodium's ChaCha20-Poly1305 (sky_tls_chachapoly.c) is quicker than mbedTLS's AES-GCM even where there are
-// instructions for AES.
-static const int cipher_suites[] = {MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-                                    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-                                    MBEDTLS_TLS1_3_AES_256_GCM_SHA384, 0};
+// What libsodium does is quicker than mbedTLS's: AES-256-GCM where there are instructions for it (sky_tls_gcm.c),
+// ChaCha20-Poly1305 everywhere (sky_tls_chachapoly.c). The client's order decides, so a side without the instructions
+// does not offer AES-256: AES-128, which RFC 8446 wants from everybody, is for others.
+static const int with_aes[] = {MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+                               MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+                               MBEDTLS_TLS1_3_AES_128_GCM_SHA256, 0};
+static const int without_aes[] = {MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+                                  MBEDTLS_TLS1_3_AES_128_GCM_SHA256, 0};
 static const int aes_suites[] = {MBEDTLS_TLS1_3_AES_128_GCM_SHA256, 0};
 static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
                                   MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
@@ -76,7 +80,7 @@ static int context_make(sky_tls_context **out, enum trust trust) {
   mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
   mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
   mbedtls_ssl_conf_tls13_key_exchange_modes(config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
-  mbedtls_ssl_conf_ciphersuites(config, cipher_suites);
+  mbedtls_ssl_conf_ciphersuites(config, sky_aegis_is_fast() ? with_aes : without_aes);
   mbedtls_ssl_conf_groups(config, groups);
   if (trust == SERVER) {
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_NONE);

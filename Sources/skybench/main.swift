@@ -1,4 +1,5 @@
 import Foundation
+import SkyCrypto
 
 // skybench NAME [--json] [--minutes N] [--seconds N] [--nodes N] [--quick] [--pairs FILE]; started by tools/bench, which
 // builds what is measured and installs the peers. docs/benchmarks.md says what each benchmark means.
@@ -86,6 +87,10 @@ while !words.isEmpty {
   }
 }
 
+guard startCrypto() else {
+  FileHandle.standardError.write(Data("skybench: the cryptography library does not start\n".utf8))
+  exit(70)
+}
 let lab = try Lab()
 do {
   let report = try benchmark.run(options, lab)
