@@ -159,7 +159,8 @@ import Testing
     let out = array(queue.bytes)
     #expect(out == additional + sealed + tag)
 
-    let opened = Aead.chaCha20Poly1305.open(&queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
+    let opened = Aead.chaCha20Poly1305.open(
+      &queue, additional: ad, text: body, counter: 0x0102_0304_0506_0708, key: key)
     #expect(opened)
     let back = Array(array(queue.bytes)[12..<(12 + text.count)])
     #expect(back == text)

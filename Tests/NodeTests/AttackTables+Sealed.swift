@@ -66,7 +66,7 @@ private func bothWays(_ victim: Side) -> [Attack] {
       scene.inject(scene.intercept(to: sender), to: victim)
     },
     scripted("sealed: from another session, to the \(victim)", victim, .decryptFailed) { scene in
-      let other = AttackScene()
+      let other = AttackScene(version: scene.pair.versions.node)
       _ = other.pair.hubRandom.next()
       other.establish()
       other.say("elsewhere", from: sender)

@@ -21,9 +21,9 @@ private func tampered(
   }
 }
 
-/// Records of an honest session of its own, by stage.
-private func recorded() -> [Stage: [UInt8]] {
-  let scene = AttackScene()
+/// Records of an honest session of its own, by stage. A sealed one of the highest version is long enough for all.
+private func recorded(_ version: UInt8 = Limits.lowestVersion) -> [Stage: [UInt8]] {
+  let scene = AttackScene(version: version)
   var records: [Stage: [UInt8]] = [:]
   scene.pair.start(hello: scene.pair.hello(withToken: false))
   scene.play { records[$0] = $1 }
@@ -181,16 +181,16 @@ private let orderAttacks: [Attack] = [
     $0 = recorded()[.welcome]! + $0
   },
   tampered("sealed record before HELLO", .hello, .hub, .unexpectedRecord) {
-    $0 = recorded()[.messageToHub]! + $0
+    $0 = recorded(Limits.highestVersion)[.messageToHub]! + $0
   },
   tampered("sealed record before WELCOME", .welcome, .node, .unexpectedRecord) {
-    $0 = recorded()[.messageToNode]! + $0
+    $0 = recorded(Limits.highestVersion)[.messageToNode]! + $0
   },
   tampered("sealed record before CONFIRM", .confirm, .hub, .unexpectedRecord) {
-    $0 = recorded()[.messageToHub]! + $0
+    $0 = recorded(Limits.highestVersion)[.messageToHub]! + $0
   },
   tampered("sealed record before READY", .ready, .node, .unexpectedRecord, told: .endsWith(.unexpectedRecord)) {
-    $0 = recorded()[.messageToNode]! + $0
+    $0 = recorded(Limits.highestVersion)[.messageToNode]! + $0
   },
   tampered("refusal to a hub before HELLO", .hello, .hub, .unexpectedRecord) { $0 = [5, 0, 0, 2, 0, 85] },
   tampered("refusal of three bytes", .welcome, .node, .oversized) { $0 = [5, 0, 0, 3, 0, 85, 0] },

@@ -43,8 +43,7 @@ extension FuzzTarget {
   /// Walks a stream record by record, as a session does before it looks inside.
   private static func readRecords(_ stream: RawSpan, tagBytes: Int) throws(ErrorCode) {
     var offset = 0
-    while let header = try RecordHeader.peek(stream.extracting(offset..<stream.byteCount), tagBytes: tagBytes)
-    {
+    while let header = try RecordHeader.peek(stream.extracting(offset..<stream.byteCount), tagBytes: tagBytes) {
       precondition(header.length > 0 && Limits.recordHeaderBytes + header.length <= Limits.recordBytes)
       precondition(header.type == .sealed || header.epoch == 0)
       let end = offset + Limits.recordHeaderBytes + header.length

@@ -35,7 +35,9 @@ extension FuzzTarget {
         ("closed", pump + [11, 1] + pump),
         ("expired", pump + [7, 200] + message(0, 1) + pump),
       ]
-      return scripts.flatMap { name, script in [(3, name), (0, name + "-lowest")].map { Seed(name: $1, bytes: [$0] + script) } }
+      return scripts.flatMap { name, script in
+        [(3, name), (0, name + "-lowest")].map { Seed(name: $1, bytes: [$0] + script) }
+      }
     })
 
   nonisolated(unsafe) private static let pair = Pair()
