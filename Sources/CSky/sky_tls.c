@@ -62,7 +62,8 @@ static const uint16_t groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
                                   MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 
 static int context_make(sky_tls_context **out, enum trust trust) {
-  if (psa_crypto_init() != PSA_SUCCESS) return SKY_TLS_FAILED;
+  // Both may be called again; libsodium looks at the processor in its.
+  if (psa_crypto_init() != PSA_SUCCESS || sky_crypto_init() != 0) return SKY_TLS_FAILED;
   sky_tls_context *context = calloc(1, sizeof *context);
   if (!context) return SKY_TLS_FULL;
   context->trust = trust;
