@@ -1,5 +1,6 @@
 import Bounded
 import Foundation
+import Lexicon
 import Node
 import Wire
 
@@ -122,10 +123,15 @@ extension HubCore {
     }
   }
 
+  func warnOfOutdatedDictionaries() {
+    for path in dictionary.outdated { log.line(.warning, "not used: \(path): \(LexiconError.unknownVersion.sentence)") }
+  }
+
   /// Tells every node when another dictionary is published.
   func reloadDictionary(now: Instant) throws(HubError) {
     let before = dictionary.generation
     try dictionary.reload()
+    warnOfOutdatedDictionaries()
     guard dictionary.generation != before else { return }
     log.line(.notice, "dictionary generation \(dictionary.generation)")
     // Who does not read now hears of it with its next link.

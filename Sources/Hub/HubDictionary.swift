@@ -22,6 +22,8 @@ public final class HubDictionary {
   /// Where words are looked up: the file of `--dictionary`, else the published one.
   private var words: Data?
   private var wordsGeneration: UInt32 = 0
+  /// Files that are there and of another version of the format: a program that was updated goes on without them.
+  public private(set) var outdated: [String] = []
 
   /// A hub without a dictionary: it tells its nodes so, and they ask for nothing.
   public init() {
@@ -42,14 +44,26 @@ public final class HubDictionary {
   /// Looks again at what is published. On an error everything stays as it was.
   public func reload() throws(HubError) {
     guard let directory else { return }
-    let fresh = try Self.load(directory)
-    let words = try wordsPath.map { path throws(HubError) in try Self.map(path) } ?? fresh?.file
-    wordsGeneration =
-      try words.map { data throws(HubError) in
-        try Self.generation(data, wordsPath ?? directory.dictionaryPath(fresh?.head.generation ?? 0))
-      } ?? 0
+    var old: [String] = []
+    func usable(_ file: Data, _ path: String) throws(HubError) -> UInt32? {
+      let generation = try Self.generation(file, path)
+      if generation == nil { old.append(path) }
+      return generation
+    }
+    var fresh = try Self.load(directory)
+    if let file = fresh?.file, let generation = fresh?.head.generation,
+      try usable(file, directory.dictionaryPath(generation)) == nil
+    {
+      fresh = nil
+    }
+    var answering = (file: fresh?.file, generation: fresh?.head.generation ?? 0)
+    if let wordsPath {
+      let file = try Self.map(wordsPath)
+      if let generation = try usable(file, wordsPath) { answering = (file, generation) }
+    }
+    (words, wordsGeneration) = answering
     published = fresh
-    self.words = words
+    outdated = old
   }
 
   // MARK: Words
@@ -124,7 +138,9 @@ public final class HubDictionary {
   /// generation is higher than the published one's is looked at here.
   public static func publish(_ path: String, in directory: DataDirectory) throws(HubError) {
     let file = try map(path)
-    let generation = try generation(file, path)
+    guard let generation = try generation(file, path) else {
+      throw HubError(.badArgument, "\(path): \(LexiconError.unknownVersion.sentence)")
+    }
     guard file.count <= Limits.dictionaryBytes else {
       throw HubError(.badArgument, "\(path) is larger than \(Limits.dictionaryBytes >> 20) MiB")
     }
@@ -141,9 +157,11 @@ public final class HubDictionary {
     try directory.removeDictionaries(except: generation)
   }
 
-  /// The file that is published now; nil when there is none.
+  /// The file that is published now; nil when there is none, or one that no program of this version can read.
   public static func publishedPath(in directory: DataDirectory) throws(HubError) -> String? {
-    try load(directory).map { directory.dictionaryPath($0.head.generation) }
+    guard let published = try load(directory) else { return nil }
+    let path = directory.dictionaryPath(published.head.generation)
+    return try generation(published.file, path) == nil ? nil : path
   }
 
   private static func write(_ data: Data, to path: String, _ directory: DataDirectory) throws(HubError) {
@@ -207,7 +225,8 @@ public final class HubDictionary {
     }
   }
 
-  private static func generation(_ file: Data, _ path: String) throws(HubError) -> UInt32 {
+  /// Nil for a dictionary of another version of the format.
+  private static func generation(_ file: Data, _ path: String) throws(HubError) -> UInt32? {
     var failure: LexiconError?
     let generation = file.withUnsafeBytes { bytes -> UInt32 in
       do throws(LexiconError) {
@@ -217,6 +236,7 @@ public final class HubDictionary {
         return 0
       }
     }
+    if failure == .unknownVersion { return nil }
     if let failure { throw HubError(.badConfiguration, "\(path): \(failure.sentence)") }
     return generation
   }

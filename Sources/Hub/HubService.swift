@@ -35,6 +35,7 @@ public enum HubService {
       bundles: try HubBundles(in: directory, registry), seed: seed, log: log
     ) { UInt64(max(0, Clock.wallMs)) }
     seed.wipe()
+    core.warnOfOutdatedDictionaries()
     try core.loadUpdates()
     try core.reloadJobs(now: Instant(ms: 0))
     try core.loadQuestions()

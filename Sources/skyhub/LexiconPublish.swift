@@ -11,7 +11,8 @@ struct LexiconPublish: ParsableCommand {
     discussion: """
       The file is checked whole and copied into the data directory. Its generation must be higher than that of \
       the one published before, and no id may have another word: cut it from the same dictionary, or from one \
-      built with --extends. A running hub tells its nodes at once; they fetch what has changed.
+      built with --extends. With one published before that has another version of the format, words cannot be compared. \
+      A running hub tells its nodes at once; they fetch what has changed.
       """)
 
   @OptionGroup var data: DataOption

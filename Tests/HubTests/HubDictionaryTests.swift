@@ -89,6 +89,26 @@ import Wire
     #expect(Set(left) == ["dictionary.manifest", "dictionary-3.lex", "dictionary-3.pages"])
   }
 
+  @Test func aFileOfAnotherFormatIsLeftAsideUntilAnotherOneIsPublished() throws {
+    let directory = try published(2)
+    let path = directory.dictionaryPath(2)
+    var old = try Data(contentsOf: URL(filePath: path))
+    old[8] = 2
+    try old.write(to: URL(filePath: path))
+    let words = directory.path + "/words.lex"
+    try old.write(to: URL(filePath: words))
+    let dictionary = try HubDictionary(in: directory, wordsPath: words)
+    #expect(dictionary.generation == 0 && dictionary.outdated == [path, words])
+    let answer = try piece(dictionary, PieceRequest(generation: 0, kind: .manifest, index: 0))
+    #expect(try PieceRequest(decoding: answer.span.bytes) == PieceRequest(generation: 0, kind: .none, index: 0))
+    #expect(try HubDictionary.publishedPath(in: directory) == nil)
+    #expect(throws: HubError.self) { try HubDictionary.publish(words, in: directory) }
+    #expect(throws: HubError.self, "nodes have generation 2") { try publish(Self.words, 2, in: directory) }
+    try publish(Self.words, 3, in: directory)
+    try dictionary.reload()
+    #expect(dictionary.generation == 3 && dictionary.outdated == [words])
+  }
+
   @Test func wordsAreAnsweredInTheirOrder() throws {
     let directory = try published()
     let dictionary = try HubDictionary(in: directory, wordsPath: nil)
