@@ -30,6 +30,17 @@ node_settings=
 hub_options=()
 patience=200
 
+# Whether the processor that a board's programs run on here has what libsodium wants for AES. The emulated arm64 has it.
+has_aes() { # has_aes BOARD
+  local flags='aes|avx|pclmulqdq'
+  case "$1:$(host_board)" in
+    amd64:amd64) [ "$(grep -m 1 -E '^flags' /proc/cpuinfo | grep -owE "$flags" | sort -u | wc -l)" = 3 ] ;;
+    arm64:arm64) grep -qw aes /proc/cpuinfo ;;
+    arm64:*) true ;;
+    *) false ;;
+  esac
+}
+
 use_board() {
   node=out/$1/skynod
   ctl=out/$1/skynodctl

@@ -46,7 +46,8 @@ public struct Session: ~Copyable {
   /// What this side understands, and what was agreed on.
   var versions = Limits.lowestVersion...Limits.lowestVersion
   public internal(set) var version = Limits.lowestVersion
-  var aead: Aead { version == 1 ? .chaCha20Poly1305 : .aegis256 }
+  /// What seals its records.
+  public var aead: Aead { version == 1 ? .chaCha20Poly1305 : .aegis256 }
   var expectedHubKey = Bytes32(repeating: 0)
   var exporter = Secret<32>()
   var exporterContext = Bytes32(repeating: 0)

@@ -10,6 +10,13 @@ public enum Aead: Sendable {
   /// AES, many times as slow where there are none.
   case aegis256
 
+  public var name: StaticString {
+    switch self {
+    case .chaCha20Poly1305: "ChaCha20-Poly1305"
+    case .aegis256: "AEGIS-256"
+    }
+  }
+
   public var tagBytes: Int {
     switch self {
     case .chaCha20Poly1305: 16

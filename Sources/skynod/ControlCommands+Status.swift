@@ -51,10 +51,12 @@ extension ControlCommands {
     nodeId("hub_id", node.hub?.id ?? 0, &reply)
     if let since = node.linkedSince {
       reply.field("link_age_s", now.since(since) / 1_000)
+      reply.field("link_cipher", node.session.aead.name)
       reply.field("key_epoch", UInt64(node.session.keyEpoch))
       reply.field("key_age_s", node.session.keyAge(now: now) / 1_000)
     } else {
       reply.fieldUnknown("link_age_s")
+      reply.fieldUnknown("link_cipher")
       reply.fieldUnknown("key_epoch")
       reply.fieldUnknown("key_age_s")
     }

@@ -21,7 +21,8 @@ struct StatusItem {
 
 let linkItems: [StatusItem] = [
   StatusItem("hub", "hub"), StatusItem("hub_id", "hub id"), StatusItem("link_age_s", "up for", .seconds),
-  StatusItem("key_epoch", "key epoch"), StatusItem("key_age_s", "key age", .seconds),
+  StatusItem("link_cipher", "cipher"), StatusItem("key_epoch", "key epoch"),
+  StatusItem("key_age_s", "key age", .seconds),
   StatusItem("rtt_ms", "round trip", .milliseconds), StatusItem("links", "links made"),
   StatusItem("link_errors", "link errors"),
 ]
