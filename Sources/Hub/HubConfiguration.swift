@@ -15,6 +15,8 @@ public struct HubConfiguration: Sendable {
   public var heartbeatMs = Limits.heartbeatDefaultMs
   public var rekeyMs = Limits.rekeyAfterMs
   public var maxNodes = maxNodesDefault
+  /// Of the link's protocol: which one depends on the processor.
+  public var highestVersion = Limits.lowestVersion
   /// The hub's own NOD number, told to nodes.
   public var hubId: UInt32 = 1
   /// The dictionary that answers what nodes do not know; nil for the published one.

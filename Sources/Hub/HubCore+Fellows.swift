@@ -85,7 +85,7 @@ extension HubCore {
       duties: [], instance: InlineArray(repeating: 0), fingerprint: Bytes32(repeating: 0),
       identity: identity.publicKey, nonce: random.bytes32(), agent: agent, tokenId: InlineArray(repeating: 0))
     hello.nodeClass = .infrastructure
-    hello.versionMax = Session.highestVersion
+    hello.versionMax = configuration.highestVersion
     let none = Secret<32>()
     link.session.startAsNode(
       exporter: exporter, hello: hello, verifier: none, expectedHubKey: fellow.entry.key, random: &random)

@@ -142,7 +142,7 @@ public final class HubCore {
   /// TLS is up; `exporter` binds the inner handshake to it.
   func secured(_ link: HubLink, exporter: Bytes32) {
     precondition(link.phase == .securing)
-    link.session.startAsHub(exporter: exporter, highestVersion: Session.highestVersion)
+    link.session.startAsHub(exporter: exporter, highestVersion: configuration.highestVersion)
     link.secured()
   }
 

@@ -1,5 +1,6 @@
 import Bounded
 import Foundation
+import Node
 import Platform
 import SkyCrypto
 import Wire
@@ -25,6 +26,8 @@ public enum HubService {
     configuration.advertise = advertise ?? guessedPlace(configuration.listen)
     try registry.setAdvertised(configuration.advertise, hubId: configuration.hubId)
     let keys = try HubKeys(in: directory)
+    // Libsodium has looked at the processor now.
+    configuration.highestVersion = Session.highestVersion
     let pin = keys.pin
     let log = HubLog()
     var seed = Secret<32>()

@@ -64,6 +64,7 @@ final class FellowScene {
 
   func start(_ hub: Member) throws {
     var configuration = HubConfiguration()
+    configuration.highestVersion = Limits.highestVersion
     configuration.hubId = hub.id
     configuration.fellows = hubs.filter { $0 !== hub }.map(\.entry)
     adjust(hub.id, &configuration)
