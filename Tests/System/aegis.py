@@ -1,6 +1,6 @@
 """AEGIS-256 with a tag of 256 bits, from draft-irtf-cfrg-aegis-aead, in plain Python: for the test vectors, not for use.
 
-Checked against the draft's own test vectors whenever it is loaded.
+Checked against the draft's first test vector (A.3) whenever it is loaded.
 """
 
 
