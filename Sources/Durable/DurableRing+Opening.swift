@@ -50,7 +50,7 @@ extension DurableRing {
     beginAge(found, slot: slot, isNew: slot == nil && head == nil)
     let isHeadWell = head != nil && head == RingHead(parameters, stream: stream, salt: salt)
     if error == 0 && !isHeadWell { error = writeHead(store) }
-    if error == 0 && nextSequence >= RingFormat.sequenceLimit { error = DurableRing.exhausted }
+    if error == 0 && nextSequence >= parameters.sequences.upperBound { error = DurableRing.exhausted }
     if error == 0 { error = writeOpeningSlot(store, user: user) }
     if error != 0 { stayInMemory(error) } else { health = .stored }
   }
@@ -261,7 +261,7 @@ extension DurableRing {
     // Without a checkpoint nobody knows what was given out: far ahead of anything that may have been.
     if slot == nil && !isNew { age += 1 << 24 }
     // No honest file comes to the last age; beyond it nothing more is stored.
-    age = min(age, RingFormat.sequenceLimit >> 32)
+    age = min(max(age, parameters.sequences.lowerBound >> 32), RingFormat.sequenceLimit >> 32)
     nextSequence = age << 32
     if found.count == 0 { cursorSequence = nextSequence }
     settledSequence = nextSequence - 1

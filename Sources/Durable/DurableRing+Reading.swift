@@ -41,7 +41,7 @@ extension DurableRing {
   private func nextUnseen() -> RingOffer? {
     while true {
       skipWhatHoldsNothing()
-      guard cursor < offerEnd, !onTheWay.isFull else { return nil }
+      guard cursor < offerEnd, onTheWay.count < parameters.wayRecords else { return nil }
       switch look(at: cursor) {
       case .wait: return nil
       case .found(.nothing, _): cursor += UInt64(RingFormat.step)

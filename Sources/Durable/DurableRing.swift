@@ -317,7 +317,6 @@ struct WayTable {
   private(set) var count = 0
 
   var isEmpty: Bool { count == 0 }
-  var isFull: Bool { count == WayTable.capacity }
 
   subscript(index: Int) -> OnTheWay {
     get { slots[(first + index) & 63] }

@@ -23,6 +23,10 @@ public struct RingParameters: Equatable, Sendable {
   /// Records handed out whose sequences lie further apart than this must not exist: it is the reach of
   /// the receivers' duplicate windows. `.max` where nobody outside sees the sequences.
   public var spanSequences: UInt64 = DuplicateWindowLimits.reach
+  /// Records handed out and not consumed, at most.
+  public var wayRecords = 64
+  /// What the file may give out. Where two rings of one sender share receivers, no number is that of both.
+  public var sequences: Range<UInt64> = 0..<(1 << 63)
 
   public init() {}
 
@@ -40,6 +44,11 @@ public struct RingParameters: Equatable, Sendable {
     guard fileBytes <= 1 << 30, UInt64(fileBytes) > dataOffset else { return false }
     guard bodyBytes > 0, batchBytes >= RingFormat.recordBytes(bodyBytes) else { return false }
     guard batchBytes % Int(blockBytes) == 0, readBytes % Int(blockBytes) == 0 else { return false }
+    guard wayRecords > 0, wayRecords <= WayTable.capacity else { return false }
+    // The upper half of a sequence counts openings.
+    guard (sequences.lowerBound | sequences.upperBound) << 32 == 0, !sequences.isEmpty,
+      sequences.upperBound <= RingFormat.sequenceLimit
+    else { return false }
     guard readBytes >= RingFormat.recordBytes(bodyBytes), readBytes >= Int(slotBytes) else { return false }
     // An empty ring takes the largest batch wherever its head stands.
     return dataBytes >= 2 * UInt64(batchBytes) + UInt64(blockBytes) && spanSequences > 0

@@ -9,9 +9,9 @@ import Wire
 /// Invariant: `inFlight` holds at most `Limits.storedEntries` messages; of those with one stream's name all come
 /// from one node, and none lie further apart than the receiver's duplicate window reaches.
 final class Delivery {
-
-  /// Rows up to this one were handed out since the beginning or since the last `startOver`.
-  var cursor: Int64 = 0
+  /// Of urgent messages, and of the others: rows up to these were handed out since the beginning or since the last
+  /// `startOver`.
+  var cursors: [Bool: Int64] = [:]
   var inFlight: [SpoolKey] = []
   /// The link was full; goes on at this time.
   var continuesAt = Instant.never
@@ -28,13 +28,16 @@ final class Delivery {
   /// How often in a row it had none for longer. Then one message asks for all.
   var refusals = 0
 
-  /// So many more may be on the way.
-  var free: Int { (refusals > 0 ? 1 : Limits.storedEntries) - inFlight.count }
+  /// So many more may be on the way; others leave places to urgent ones.
+  func free(areUrgent: Bool) -> Int {
+    let places = Limits.storedEntries - (areUrgent ? 0 : Limits.urgentOnTheWay)
+    return (refusals > 0 ? 1 : places) - inFlight.count
+  }
 
   var deadline: Instant { min(continuesAt, startsOverAt) }
 
   func startOver() {
-    cursor = 0
+    cursors.removeAll()
     inFlight.removeAll(keepingCapacity: true)
     isPaused = false
     isBusy = false
@@ -139,30 +142,39 @@ extension HubCore {
 
   // MARK: To nodes
 
-  /// Hands a node what is kept for it, as far as the link and the rules of delivery allow.
+  /// Hands a node what is kept for it, as far as the link and the rules of delivery allow, and urgent messages first.
   func deliver(to id: UInt32, now: Instant) {
     guard let delivery = deliveries[id], !delivery.isPaused, !isHolding(now: now),
       let link = live.link(of: id).flatMap({ self.link($0) })
     else { return }
-    do throws(HubError) { while try handOn(to: link, id, delivery, now: now) {} } catch {
-      log.line(.error, error.description)
-    }
+    delivery.continuesAt = .never
+    do throws(HubError) {
+      for areUrgent in [true, false] where delivery.continuesAt == .never {
+        while try handOn(to: link, id, delivery, areUrgent: areUrgent, now: now) {}
+      }
+    } catch { log.line(.error, error.description) }
     if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
     wake(at: delivery.deadline)
   }
 
   /// Hands on as many as may be on the way; whether there may be more, because some of these had expired.
-  private func handOn(to link: HubLink, _ id: UInt32, _ delivery: Delivery, now: Instant) throws(HubError) -> Bool {
-    guard delivery.free > 0 else { return false }
+  private func handOn(to link: HubLink, _ id: UInt32, _ delivery: Delivery, areUrgent: Bool, now: Instant)
+    throws(HubError) -> Bool
+  {
+    let free = delivery.free(areUrgent: areUrgent)
+    guard free > 0 else { return false }
     // Where one asks for all, many may have expired before it.
-    let limit = delivery.refusals > 0 ? Limits.storedEntries : delivery.free
+    let limit = delivery.refusals > 0 ? Limits.storedEntries : free
     let messages = try registry.spooled(
-      for: id, after: delivery.cursor, takesSealed: delivery.takesSealed, limit: limit)
+      for: id, areUrgent: areUrgent, after: delivery.cursors[areUrgent, default: 0],
+      takesSealed: delivery.takesSealed, limit: limit)
     for message in messages {
       // One that is on the way already was put behind another of its ring.
       let isOnTheWay = delivery.inFlight.contains(message.key)
-      guard delivery.free > 0, isOnTheWay || hand(message, to: link, delivery, now: now) else { return false }
-      delivery.cursor = message.row
+      guard delivery.free(areUrgent: areUrgent) > 0, isOnTheWay || hand(message, to: link, delivery, now: now) else {
+        return false
+      }
+      delivery.cursors[areUrgent] = message.row
     }
     return messages.count == limit
   }

@@ -35,7 +35,7 @@ extension HubCore {
     delivery.takesSealed = true
     // What was answered meanwhile must not be found again.
     flushSpool(now: now)
-    delivery.cursor = 0
+    delivery.cursors.removeAll()
     deliver(to: id, now: now)
   }
 

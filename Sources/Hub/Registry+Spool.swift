@@ -19,6 +19,8 @@ struct SpooledMessage: FetchableRecord {
   let isSealed: Bool
   let text: Data
 
+  var isUrgent: Bool { Limits.isUrgent(sequence) }
+
   var key: SpoolKey {
     SpoolKey(destination: destination, ring: RingName(node: source, stream: stream), sequence: sequence)
   }
@@ -92,6 +94,8 @@ extension Registry {
   static let spoolRows = 10_000
   static let spoolRowsOfPair = 7_500
   static let spoolRowsOfSource = 20_000
+  /// So many more where the message is urgent.
+  static let spoolRowsUrgent = 500
   /// Rings of one node whose messages are told from those that were seen; a node begins a new one only when
   /// its file is lost.
   static let streamsPerNode = 8
@@ -182,13 +186,18 @@ extension Registry {
       ])
   }
 
-  /// Messages kept for a node, oldest first, after a row. One that does not take sealed ones gets nothing of who has sent
+  /// Messages kept for a node, urgent ones or the others, oldest first, after a row. One that does not take sealed ones gets nothing of who has sent
   /// such: what was sent behind them would make them count as had.
-  func spooled(for id: UInt32, after row: Int64, takesSealed: Bool, limit: Int) throws(HubError) -> [SpooledMessage] {
+  func spooled(for id: UInt32, areUrgent: Bool, after row: Int64, takesSealed: Bool, limit: Int) throws(HubError)
+    -> [SpooledMessage]
+  {
     try read { db in
+      let lane = "sequence \(areUrgent ? ">=" : "<") \(Limits.urgentSequences)"
       let plain = takesSealed ? "" : "AND source NOT IN (SELECT source FROM spool WHERE node = ?1 AND sealed)"
       let statement = try db.cachedStatement(
-        sql: "SELECT * FROM spool WHERE node = ?1 AND seq > ?2 \(plain) ORDER BY seq LIMIT ?3")
+        sql: """
+          SELECT * FROM spool WHERE node = ?1 AND seq > ?2 AND \(lane) \(plain) ORDER BY seq LIMIT ?3
+          """)
       return try SpooledMessage.fetchAll(statement, arguments: [id, row, limit])
     }
   }
@@ -220,11 +229,12 @@ private struct SpoolRooms {
       return .unreachable
     }
     let keptOfSource = try ofSource[source] ?? count("source = ?", [source])
-    var isRoom = kept < Registry.spoolRows && keptOfSource < Registry.spoolRowsOfSource
+    let more = message.isUrgent ? Registry.spoolRowsUrgent : 0
+    var isRoom = kept < Registry.spoolRows + more && keptOfSource < Registry.spoolRowsOfSource + more
     // Counted when it may matter: what this transaction has added is counted with it.
     if isRoom, kept >= Registry.spoolRowsOfPair {
       let keptOfPair = try ofPair[pair] ?? count("node = ? AND source = ?", [destination, source])
-      isRoom = keptOfPair < Registry.spoolRowsOfPair
+      isRoom = keptOfPair < Registry.spoolRowsOfPair + more
       ofPair[pair] = keptOfPair + (isRoom ? 1 : 0)
     }
     ofDestination[destination] = kept + (isRoom ? 1 : 0)

@@ -15,7 +15,13 @@ enum Schema {
     migrator.registerMigration("6 cards, offers", migrate: sixth)
     migrator.registerMigration("7 fellows", migrate: fellows)
     migrator.registerMigration("8 spool by source", migrate: spoolBySource)
+    migrator.registerMigration("9 urgent messages", migrate: urgent)
     return migrator
+  }
+
+  /// An urgent message is found among ten thousand others without a look at them.
+  private static func urgent(_ db: Database) throws {
+    try db.execute(sql: "CREATE INDEX spool_urgent ON spool (node, seq) WHERE sequence >= \(Limits.urgentSequences)")
   }
 
   private static func spoolBySource(_ db: Database) throws {

@@ -16,6 +16,7 @@ public final class Inbox {
     public let stream: UInt64
     /// It came sealed from end to end.
     public let isSealed: Bool
+    public var isUrgent: Bool { stream != 0 && Limits.isUrgent(sequence) }
     /// The ring's record behind a durable message; 0 for an ordinary one.
     let record: UInt64
     fileprivate let slot: Int

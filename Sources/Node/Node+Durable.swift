@@ -23,12 +23,26 @@ extension Node {
     let destination: UInt32
   }
 
+  /// One of the two rows in which durable messages leave. Each has its own waits: what holds one up lets the other go.
+  struct Lane {
+    let isUrgent: Bool
+    /// Runs while the hub has no room for its messages.
+    let resume: Timer
+    /// How often the hub had none since all had gone.
+    var refusals = 0
+
+    static var urgent: Lane { Lane(isUrgent: true, resume: .resumeUrgent) }
+    static var ordinary: Lane { Lane(isUrgent: false, resume: .resume) }
+
+    func ring(of stores: Stores) -> DurableRing { isUrgent ? stores.urgent : stores.outgoing }
+  }
+
   // MARK: Sending
 
   /// Takes a message for the medium. It may be acknowledged to whoever gave it once `isStored` says so; it goes
-  /// out whenever there is a hub. `timeToLiveS` 0 means without limit.
+  /// out whenever there is a hub, an urgent one before those that are not. `timeToLiveS` 0 means without limit.
   public func post(
-    _ text: RawSpan, to destination: UInt32, timeToLiveS: UInt32 = 0, now: Instant
+    _ text: RawSpan, to destination: UInt32, timeToLiveS: UInt32 = 0, isUrgent: Bool = false, now: Instant
   ) throws(ErrorCode) -> UInt64 {
     guard let stores else { throw .ioFailed }
     guard state != .draining, state != .stopped else { throw .draining }
@@ -36,12 +50,13 @@ extension Node {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
     // What cannot be on the medium is not taken: an acknowledgement would be a lie.
-    guard stores.outgoing.health == .stored else { throw .ioFailed }
+    let ring = isUrgent ? stores.urgent : stores.outgoing
+    guard ring.health == .stored else { throw .ioFailed }
     scratch.clear()
     StoredMessage(to: destination, timeToLiveS: timeToLiveS, takenMs: wallTimeMs(now: now))
       .appendOutgoing(to: &scratch)
     scratch.append(text)
-    let sequence = try Self.append(scratch, to: stores.outgoing, now: now)
+    let sequence = try Self.append(scratch, to: ring, now: now)
     counters.posted += 1
     if awaited.isFull { _ = awaited.popFirst() }
     awaited.append(Awaited(sequence: sequence, destination: destination))
@@ -52,8 +67,9 @@ extension Node {
   /// is then only in memory, and may arrive all the same.
   public func isStored(_ sequence: UInt64) throws(ErrorCode) -> Bool {
     guard let stores else { throw .ioFailed }
-    if stores.outgoing.settledSequence >= sequence { return true }
-    guard stores.outgoing.health == .stored else { throw .ioFailed }
+    let ring = Limits.isUrgent(sequence) ? stores.urgent : stores.outgoing
+    if ring.settledSequence >= sequence { return true }
+    guard ring.health == .stored else { throw .ioFailed }
     return false
   }
 
@@ -63,15 +79,16 @@ extension Node {
     return stores.incoming.isCheckpointed
   }
 
-  /// Durable messages that wait for a hub.
-  public var waitingToGo: UInt64 { stores?.outgoing.recordCount ?? 0 }
+  /// Durable messages that wait for a hub, and the urgent ones of them.
+  public var waitingToGo: UInt64 { urgentToGo + (stores?.outgoing.recordCount ?? 0) }
+  public var urgentToGo: UInt64 { stores?.urgent.recordCount ?? 0 }
   /// Durable messages that wait for the owner, those in the inbox included.
   public var waitingHere: UInt64 { stores?.incoming.recordCount ?? 0 }
 
   /// Whether the media take what is to be kept.
   public var isStorageWell: Bool {
     guard let stores else { return false }
-    return stores.outgoing.health == .stored && stores.incoming.health == .stored
+    return stores.outgoing.health == .stored && stores.urgent.health == .stored && stores.incoming.health == .stored
   }
 
   private static func append(
@@ -110,26 +127,42 @@ extension Node {
     return session.output.count > before
   }
 
-  /// A new link: what was on the way may be lost.
+  /// A new link, or no answer: what was on the way may be lost.
   func resendStored() {
+    resendStored(isUrgent: true)
+    resendStored(isUrgent: false)
+  }
+
+  /// The same of one lane, whose wait is over.
+  func resendStored(isUrgent: Bool) {
     guard let stores else { return }
-    timers.cancel(.resume)
-    timers.cancel(.resend)
-    stores.outgoing.rewind()
+    let lane = isUrgent ? Lane.urgent : .ordinary
+    timers.cancel(lane.resume)
+    timers.cancel(.resend)  // set anew by what goes out
+    lane.ring(of: stores).rewind()
   }
 
   private func sendStored(_ stores: Stores, now: Instant) throws(ErrorCode) {
-    guard timers[.resume] == .never else { return }
+    var awaitsKey = false
+    for i in 0..<lanes.count where timers[lanes[i].resume] == .never {
+      if try sendStored(lanes[i].ring(of: stores), now: now) { awaitsKey = true }
+    }
+    if awaitsKey { runSeals(now: now) }
+    renewKeysIfDue(by: now, now: now)
+  }
+
+  /// True when the next message waits for its receiver's key.
+  private func sendStored(_ ring: DurableRing, now: Instant) throws(ErrorCode) -> Bool {
     let room = Session.recordBytes(body: Limits.streamBytes + Limits.sealBytes + Limits.messageBytes)
-    while session.output.space >= 2 * room, let offer = stores.outgoing.next() {
-      guard let message = Self.message(at: stores.outgoing) else {
+    while session.output.space >= 2 * room, let offer = ring.next() {
+      guard let message = Self.message(at: ring) else {
         // Whole by its checksum and not ours: written by a version to come, or by a stranger.
-        stores.outgoing.consume(offer.sequence)
+        ring.consume(offer.sequence)
         counters.ignored += 1
         continue
       }
       guard let left = message.secondsLeft(wallMs: wallTimeMs(now: now)) else {
-        stores.outgoing.consume(offer.sequence)
+        ring.consume(offer.sequence)
         giveUp(offer.sequence, .expired)
         continue
       }
@@ -139,25 +172,25 @@ extension Node {
       switch sealVerdict(for: message.peer, isDurable: true, now: now) {
       case .plain:
         let isPacked = message.peer == 0 && hubTakesSeals
-        frame.flags |= Self.copyBody(of: stores.outgoing, stream: offer.stream, isPacked ? packRoom : nil, to: &scratch)
+        frame.flags |= Self.copyBody(of: ring, stream: offer.stream, isPacked ? packRoom : nil, to: &scratch)
       case .sealed(let pair):
         frame.flags |= FrameHeader.sealed
-        Self.sealBody(of: stores.outgoing, frame, stream: offer.stream, pair, packRoom, to: &scratch)
+        Self.sealBody(of: ring, frame, stream: offer.stream, pair, packRoom, to: &scratch)
         counters.sealedSent += 1
       case .wait:
-        // The others wait as well, for a few seconds at most: order is what windows rest on.
-        stores.outgoing.putBack()
-        return runSeals(now: now)
+        // Those behind it wait as well, for a few seconds at most: order is what windows rest on.
+        ring.putBack()
+        return true
       case .later: continue
       case .refused(let code):
-        stores.outgoing.consume(offer.sequence)
+        ring.consume(offer.sequence)
         giveUp(offer.sequence, code)
         continue
       }
       try session.send(frame, bodyOf: scratch, now: now)
       if timers[.resend] == .never { timers.set(.resend, now + Limits.resendMs) }
     }
-    renewKeysIfDue(by: now, now: now)
+    return false
   }
 
   private static func message(at ring: DurableRing) -> StoredMessage? { StoredMessage(outgoing: ring.body) }
@@ -191,21 +224,34 @@ extension Node {
     guard let stores else { return counters.ignored += 1 }
     for i in 0..<(try session.withBody(StoredEntry.count)) {
       let entry = try session.withBody { body throws(ErrorCode) in try StoredEntry.at(i, in: body) }
-      guard stores.outgoing.gives(stream: entry.stream, sequence: entry.sequence) else {
+      guard let i = lane(of: entry, stores) else {
         counters.ignored += 1
         continue
       }
       if entry.isForLater {
-        guard timers[.resume] == .never else { continue }
+        guard timers[lanes[i].resume] == .never else { continue }
         let isBusy = entry.failure == .busy
-        timers.set(.resume, now + Limits.resumeMs(after: isBusy ? 0 : hubRefusals))
-        if !isBusy { hubRefusals += 1 }
-      } else if stores.outgoing.consume(entry.sequence) {
+        timers.set(lanes[i].resume, now + Limits.resumeMs(after: isBusy ? 0 : lanes[i].refusals))
+        if !isBusy { lanes[i].refusals += 1 }
+      } else if lanes[i].ring(of: stores).consume(entry.sequence) {
         if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }
-    if stores.outgoing.onTheWayCount == 0 { hubRefusals = 0 }
-    timers.set(.resend, stores.outgoing.onTheWayCount > 0 ? now + Limits.resendMs : .never)
+    var onTheWay = 0
+    for i in 0..<lanes.count {
+      let count = lanes[i].ring(of: stores).onTheWayCount
+      if count == 0 { lanes[i].refusals = 0 }
+      onTheWay += count
+    }
+    timers.set(.resend, onTheWay > 0 ? now + Limits.resendMs : .never)
+  }
+
+  /// Where the message that an entry speaks of is on the way from.
+  private func lane(of entry: StoredEntry, _ stores: Stores) -> Int? {
+    for i in 0..<lanes.count where lanes[i].ring(of: stores).gives(stream: entry.stream, sequence: entry.sequence) {
+      return i
+    }
+    return nil
   }
 
   /// A posted message will not arrive.
@@ -335,7 +381,9 @@ extension Node {
       do throws(ErrorCode) {
         let entry = try Self.show(offer, of: stores.incoming, in: inbox)
         counters.received += 1
-        tell(.message(number: entry.number, source: entry.source, isSealed: offer.isSealed))
+        tell(
+          .message(
+            number: entry.number, source: entry.source, isSealed: offer.isSealed, isUrgent: entry.isUrgent))
       } catch {
         // Whole by its checksum and not ours.
         stores.incoming.consume(offer.sequence)
@@ -345,14 +393,14 @@ extension Node {
   }
 
   private static func show(_ offer: RingOffer, of ring: DurableRing, in inbox: Inbox)
-    throws(ErrorCode) -> (number: UInt64, source: UInt32)
+    throws(ErrorCode) -> (number: UInt64, source: UInt32, isUrgent: Bool)
   {
     guard let message = StoredMessage(incoming: ring.body) else { throw .malformed }
     let number = try inbox.append(
       ring.body.extracting(StoredMessage.incomingBytes..<ring.body.byteCount), source: message.peer,
       sequence: message.sequence, wallTimeMs: message.timeMs, stream: message.stream, record: offer.sequence,
       isSealed: offer.isSealed)
-    return (number, message.peer)
+    return (number, message.peer, Limits.isUrgent(message.sequence))
   }
 
   /// Drops inbox entries up to `number`; how many went. Those that were durable are gone for good once

@@ -56,6 +56,7 @@ extension Node {
     precondition(timers[.failback] == .never || state == .online && (hubIndex > 0 || isCutOff))
     precondition((timers[.drain] != .never) == (state == .draining), "draining has its end")
     precondition(timers[.resume] == .never || state == .online)
+    precondition(timers[.resumeUrgent] == .never || state == .online)
     precondition(timers[.resend] == .never || state == .online)
     precondition(timers[.receipt] == (state == .stopped ? .never : outbox.nextDeadline))
     if state == .offline, !hubs.isEmpty { precondition(timers[.retry] != .never, "who is offline tries again") }

@@ -271,7 +271,9 @@ extension Node {
     case .receipt: expireReceipts(now: now)
     case .drain: finishDrain()
     // `moveStored` does the rest.
-    case .resume, .resend: resendStored()
+    case .resume: resendStored(isUrgent: false)
+    case .resumeUrgent: resendStored(isUrgent: true)
+    case .resend: resendStored()
     }
   }
 

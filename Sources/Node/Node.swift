@@ -135,7 +135,7 @@ public final class Node {
     case hub(Int)
     case heartbeatAcked(rttMs: UInt64)
     case rekeyed(UInt32)
-    case message(number: UInt64, source: UInt32, isSealed: Bool = false)
+    case message(number: UInt64, source: UInt32, isSealed: Bool = false, isUrgent: Bool = false)
     case receipt(sequence: UInt64, failure: ErrorCode?)
     case duties(active: Duties, held: Duties)
     case clockFromHub
@@ -247,8 +247,7 @@ public final class Node {
   let outbox = Outbox()
   var owed = Ring<Owed, 64>()
   var awaited = Ring<Awaited, 64>()
-  /// How often the hub had no room for a durable message since all had gone.
-  var hubRefusals = 0
+  var lanes: InlineArray<2, Lane> = [.urgent, .ordinary]
   var messageSequence: UInt64 = 0
   var beatSequence: UInt64 = 0
   var wallBaseMs: UInt64 = 0

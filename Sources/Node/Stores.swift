@@ -7,12 +7,15 @@ import Wire
 public final class Stores {
   /// Messages of this node that its hub has not taken over yet.
   public let outgoing: DurableRing
+  /// The urgent ones of them. A ring and a stream of their own: within one, order is what windows rest on.
+  public let urgent: DurableRing
   /// Messages for this node that its owner has not acknowledged yet.
   public let incoming: DurableRing
   public let seen: SeenMessages
 
-  public init(outgoing: DurableRing, incoming: DurableRing, seen: SeenMessages) {
+  public init(outgoing: DurableRing, urgent: DurableRing, incoming: DurableRing, seen: SeenMessages) {
     self.outgoing = outgoing
+    self.urgent = urgent
     self.incoming = incoming
     self.seen = seen
   }
@@ -23,12 +26,25 @@ public final class Stores {
     parameters.bodyBytes = Limits.ringEntryBytes + Limits.messageBytes
     parameters.batchBytes = Limits.ringBatchBytes
     parameters.readBytes = Limits.ringReadBytes
+    parameters.wayRecords = Limits.storedEntries - Limits.urgentOnTheWay
+    parameters.sequences = 0..<Limits.urgentSequences
+    return parameters
+  }
+
+  public static var urgentParameters: RingParameters {
+    var parameters = outgoingParameters
+    parameters.fileBytes = Limits.urgentFileBytes
+    parameters.batchBytes = Limits.urgentBatchBytes
+    parameters.wayRecords = Limits.urgentOnTheWay
+    parameters.sequences = Limits.urgentSequences..<Limits.sequencesEnd
     return parameters
   }
 
   /// The numbers of what waits for the owner stay on the board: he may take his time with the oldest.
   public static var incomingParameters: RingParameters {
     var parameters = outgoingParameters
+    parameters.wayRecords = RingParameters().wayRecords
+    parameters.sequences = RingParameters().sequences
     parameters.spanSequences = .max
     return parameters
   }

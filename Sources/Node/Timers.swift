@@ -18,15 +18,15 @@ public enum Timer: Int, CaseIterable, Sendable {
   case receipt
   /// The end of draining.
   case drain
-  /// The next try after the hub had no room for a durable message.
-  case resume
+  /// The next try after the hub had no room for a durable message, and for an urgent one.
+  case resume, resumeUrgent
   /// The moment at which durable messages without an answer are sent again.
   case resend
 }
 
 /// The deadlines of all timers; `never` when not armed.
 public struct Timers: Sendable {
-  private var deadlines = InlineArray<10, Instant>(repeating: .never)
+  private var deadlines = InlineArray<11, Instant>(repeating: .never)
 
   public init() {}
 

@@ -105,7 +105,17 @@ public enum Limits {
   public static let ringFileBytes: UInt32 = 4 << 20
   public static let ringBatchBytes = 16_384
   public static let ringReadBytes = 4_096
-  /// What a node keeps of a durable message beside its text, in either ring.
+  /// The ring of urgent messages, which are few: a hundred of the longest, some 400 short ones.
+  public static let urgentFileBytes: UInt32 = 512 << 10
+  public static let urgentBatchBytes = 8_192
+  /// Of the durable messages on the way over one hop so many are urgent: the others leave places to them.
+  public static let urgentOnTheWay = 8
+  /// Sequences of urgent messages begin here, those of others end: what is urgent tells its name (docs/protocol.md).
+  public static let urgentSequences: UInt64 = 1 << 62
+  public static func isUrgent(_ sequence: UInt64) -> Bool { sequence >= urgentSequences }
+  /// Every sequence is below.
+  public static let sequencesEnd: UInt64 = 1 << 63
+  /// What a node keeps of a durable message beside its text, in each ring.
   public static let ringEntryBytes = 28
   /// Rings whose messages a node can tell from those it has had, and how long a silent one keeps its place.
   public static let seenStreams = 80
@@ -410,6 +420,7 @@ public enum Limits {
     precondition((4 * partBytes + 2) / 3 + 30 <= controlLineBytes, "a part in base64 fits a line with its verb")
     precondition(UInt64(fileParts) * UInt64(filePartBytes) >= fileBytes && fileParts % 64 == 0)
     precondition(UInt64(filePartsAhead) * UInt64(messageBytes) < UInt64(ringFileBytes) / 2, "messages find room")
+    precondition(urgentOnTheWay < storedEntries)
     precondition(streamBytes + sealBytes + messageBytes <= frameBodyBytes)
     precondition(68 * knownNodes + 256 <= controlReplyBytes, "all of them fit a reply")
     precondition(SealAnswer.maximumBytes <= frameBodyBytes)

@@ -27,6 +27,7 @@ extension ControlCommands {
     gauge("outbox_capacity", "Messages that may wait for one.", UInt64(Limits.outboxSlots), &reply)
     gauge("storage_failed", "1 while the medium does not take durable messages.", node.isStorageWell ? 0 : 1, &reply)
     gauge("durable_waiting", "Durable messages that wait for a hub.", node.waitingToGo, &reply)
+    gauge("durable_urgent", "Urgent ones of them.", node.urgentToGo, &reply)
     gauge("durable_here", "Durable messages that wait to be acknowledged.", node.waitingHere, &reply)
     counter("durable_posted", "Durable messages taken in.", node.counters.posted, &reply)
     counter("durable_forwarded", "Durable messages that a hub took over.", node.counters.forwarded, &reply)

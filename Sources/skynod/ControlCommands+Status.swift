@@ -83,6 +83,7 @@ extension ControlCommands {
     reply.field("outbox_capacity", Limits.outboxSlots)
     reply.field("storage", node.isStorageWell ? "ok" : "failed" as StaticString)
     reply.field("durable_waiting", node.waitingToGo)
+    reply.field("durable_urgent", node.urgentToGo)
     reply.field("durable_here", node.waitingHere)
     reply.field("durable_posted", node.counters.posted)
     reply.field("durable_forwarded", node.counters.forwarded)

@@ -90,21 +90,32 @@ final class ControlCommands {
   private func post(
     _ request: borrowing ControlRequest, _ node: Node, _ context: ControlContext, _ reply: inout ControlReply
   ) throws(ErrorCode) {
-    guard let destination = parseNodeId(request.argument(0)), let seconds = request.number(1),
-      let timeToLiveS = UInt32(exactly: seconds)
-    else { throw .badArgument }
+    guard let destination = parseNodeId(request.argument(0)) else { throw .badArgument }
+    let (timeToLiveS, isUrgent) = try Self.terms(request.argument(1))
     text.removeAll()
     let isRead =
       request.verb == .post64
       ? Base64.decode(request.argument(2), into: &text) : ControlText.read(request.argument(2), into: &text)
     guard isRead else { throw .badArgument }
-    reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, node, context.now)))
+    reply.hold(HeldReply(.post, try postText(text, to: destination, timeToLiveS, isUrgent, node, context.now)))
+  }
+
+  /// `SECONDS[,urgent]`
+  private static func terms(_ word: RawSpan) throws(ErrorCode) -> (timeToLiveS: UInt32, isUrgent: Bool) {
+    var end = 0
+    while end < word.byteCount, word[end] != 0x2C { end += 1 }
+    let isUrgent = end < word.byteCount
+    guard let seconds = parseDecimal(word.extracting(0..<end)), let timeToLiveS = UInt32(exactly: seconds),
+      !isUrgent || word.extracting(end..<word.byteCount).elementsEqual(",urgent")
+    else { throw .badArgument }
+    return (timeToLiveS, isUrgent)
   }
 
   private func postText(
-    _ text: borrowing TextBuffer, to destination: UInt32, _ timeToLiveS: UInt32, _ node: Node, _ now: Instant
+    _ text: borrowing TextBuffer, to destination: UInt32, _ timeToLiveS: UInt32, _ isUrgent: Bool, _ node: Node,
+    _ now: Instant
   ) throws(ErrorCode) -> UInt64 {
-    try node.post(text.bytes, to: destination, timeToLiveS: timeToLiveS, now: now)
+    try node.post(text.bytes, to: destination, timeToLiveS: timeToLiveS, isUrgent: isUrgent, now: now)
   }
 
   /// A held reply whose time may have come.
@@ -153,6 +164,7 @@ final class ControlCommands {
         reply.field("sequence", entry.sequence)
       }
       reply.field("sealed", entry.isSealed)
+      reply.field("urgent", entry.isUrgent)
       text(of: entry, node.inbox, &reply)
       if !reply.endRow() { break }
     }

@@ -20,10 +20,10 @@ extension ControlServer {
       place(.link, "hub", &text) { hub.appendPlace(to: &$0) }
     case .heartbeatAcked(let rttMs): publish(.heartbeat) { $0.field("rtt_ms", rttMs) }
     case .rekeyed(let renewals): publish(.key) { $0.field("renewals", UInt64(renewals)) }
-    case .message(let number, let source, let isSealed):
+    case .message(let number, let source, let isSealed, let isUrgent):
       text.removeAll()
       if source == 0 { text.append("HUB") } else { appendNodeId(source, to: &text) }
-      message(number, from: text, isSealed: isSealed)
+      message(number, from: text, isSealed: isSealed, isUrgent: isUrgent)
     case .receipt(let sequence, let failure):
       publish(.delivery) { reply in
         reply.field("sequence", sequence)
@@ -65,12 +65,13 @@ extension ControlServer {
     }
   }
 
-  private func message(_ number: UInt64, from source: borrowing TextBuffer, isSealed: Bool) {
+  private func message(_ number: UInt64, from source: borrowing TextBuffer, isSealed: Bool, isUrgent: Bool) {
     lend(source) { value in
       publish(.message) { reply in
         reply.field("seq", number)
         reply.field("from", value)
         reply.field("sealed", isSealed)
+        reply.field("urgent", isUrgent)
       }
     }
   }

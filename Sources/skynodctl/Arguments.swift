@@ -20,6 +20,7 @@ struct Arguments {
   var readsStandardInput = false
   var acknowledges = false
   var isDurable = false
+  var isUrgent = false
   /// Seconds that a durable message may wait; 0 means without limit.
   var timeToLiveS: UInt64 = 0
   var waitsForReceipt = false
@@ -122,6 +123,9 @@ struct Arguments {
   private mutating func takeSendOption(_ word: Word, _ index: inout Int32) throws(UsageError) -> Bool {
     if word.is("--durable") {
       isDurable = true
+    } else if word.is("--urgent") {
+      isUrgent = true
+      isDurable = true
     } else if word.is("--wait") {
       waitsForReceipt = true
     } else if word.is("--name") {
@@ -213,6 +217,7 @@ struct Arguments {
       throw UsageError(sentence: "inbox knows only ack, not", word: first)
     }
     if readsStandardInput, let file { throw UsageError(sentence: "either --stdin or a file, not both:", word: file) }
+    if isUrgent, let file { throw UsageError(sentence: "--urgent is for messages, not for a file:", word: file) }
     if command == .send, !readsFile, name != nil || firstPart > 1 {
       throw UsageError(sentence: "--name and --from go with --file or --stdin only, not with", word: words.last)
     }

@@ -66,7 +66,8 @@ struct Runner {
     ControlText.writeQuoted(text.span.bytes, to: &quoted)
     let destination = arguments.words[0].array + [0x20]
     guard arguments.isDurable else { return bytes(of: "send ") + destination + copy(quoted.bytes) }
-    return bytes(of: "post ") + destination + digits(arguments.timeToLiveS) + [0x20] + copy(quoted.bytes)
+    let urgent: StaticString = arguments.isUrgent ? ",urgent " : " "
+    return bytes(of: "post ") + destination + digits(arguments.timeToLiveS) + bytes(of: urgent) + copy(quoted.bytes)
   }
 
   /// Standard input to its end, or so much of it that it is longer than a message.
@@ -141,6 +142,9 @@ struct Runner {
       let input = try standardInput()
       text = input.last == 0x0A ? Array(input.dropLast()) : input
       if text.count > Limits.messageBytes || arguments.name != nil || arguments.firstPart > 1 {
+        guard !arguments.isUrgent else {
+          throw Failure(.tooLong, "an urgent message is at most 3072 bytes long; files are not urgent")
+        }
         return try FileSender(arguments, out, descriptor: FileSource.spool(input)).run()
       }
     } else {

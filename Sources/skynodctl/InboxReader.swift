@@ -261,7 +261,7 @@ extension Console {
     write(json: field.key)
     write(":")
     let isNumber = field.is("seq") || field.is("sequence") || field.is("part") || field.is("parts")
-    if isNumber || field.is("sealed") {
+    if isNumber || field.is("sealed") || field.is("urgent") {
       write(field.value)
     } else if field.value.isEmpty, field.is("time") {
       write("null")

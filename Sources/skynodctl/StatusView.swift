@@ -34,6 +34,7 @@ let dutyItems: [StatusItem] = [
 let trafficItems: [StatusItem] = [
   StatusItem("sent", "sent"), StatusItem("received", "received"), StatusItem("dropped", "dropped"),
   StatusItem("storage", "storage"), StatusItem("durable_waiting", "kept to go"),
+  StatusItem("durable_urgent", "urgent"),
   StatusItem("durable_here", "kept here"),
   StatusItem("durable_posted", "taken in"), StatusItem("durable_forwarded", "handed on"),
   StatusItem("durable_undelivered", "given up"), StatusItem("durable_duplicates", "came again"),

@@ -53,7 +53,7 @@ enum Subcommand: UInt8 {
   var parameters: StaticString {
     switch self {
     case .join: "TICKET"
-    case .send: "[--durable] [--ttl S] [--wait] NODid|HUB (TEXT... | [--name NAME] [--from N] (--stdin | --file PATH))"
+    case .send: "[--durable | --urgent] [--ttl S] [--wait] NODid|HUB (TEXT... | [--name NAME] [--from N] (--stdin | --file PATH))"
     case .inbox: "[--ack] [--follow] [--save DIR] | inbox ack SEQ|all"
     case .watch: "[KIND...]"
     case .mode: "[DUTY on|off]..."
@@ -123,8 +123,9 @@ enum Subcommand: UInt8 {
       The words of TEXT are joined by blanks. --stdin sends standard input instead, a last line feed
       left out. A message is at most 3072 bytes; longer input is sent like a file named stdin.
       Without more it goes out now or not at all. --durable keeps it on the medium until it is
-      delivered, also while there is no hub; --ttl S gives it up after S seconds. --wait waits for
-      the receiver's word, at most --timeout seconds (60 here). Needs the operate role.
+      delivered, also while there is no hub; --ttl S gives it up after S seconds. --urgent does the
+      same, and the message goes before all that are not urgent, here and at the hub. --wait waits
+      for the receiver's word, at most --timeout seconds (60 here). Needs the operate role.
       --file sends a file of at most 64 MiB in durable parts; `inbox --save` puts them together there.
       It waits while the ring is full, up to --timeout seconds without a step if that is given, and 60
       for a daemon that went away. Interrupted, it says with which --from N to go on: the number of

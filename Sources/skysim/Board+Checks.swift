@@ -6,9 +6,6 @@ import Wire
 
 /// What must hold of a board after each of its turns.
 extension Board {
-  /// Nothing is kept in a ring any more, as far as it can be known.
-  func isEmptied(_ drive: Drive) -> Bool { drive.ring.isEmpty && drive.ring.recordCount == 0 }
-
   func checkLink(_ pipe: Pipe, _ node: Node) {
     guard node.session.isEstablished else { return }
     if !isLinkHonest { world.fail("a node trusts somebody between it and its hub", index) }
@@ -18,19 +15,21 @@ extension Board {
   }
 
   func check(now: Instant) {
-    guard let node, let outgoing, let incoming else { return }
+    guard let node, let rings else { return }
     node.checkInvariants()
-    outgoing.ring.checkInvariants()
-    incoming.ring.checkInvariants()
+    for drive in rings.all { drive.ring.checkInvariants() }
+    if rings.outgoing.ring.onTheWayCount + rings.urgent.ring.onTheWayCount > Limits.storedEntries {
+      world.fail("more is on the way than may be", index)
+    }
     let counters = node.counters
-    let out = outgoing.ring.counters
-    if counters.posted != out.appended { world.fail("taken in is not what the ring took in", index) }
+    let (out, urgent) = (rings.outgoing.ring.counters, rings.urgent.ring.counters)
+    if counters.posted != out.appended + urgent.appended { world.fail("taken in is not what the rings took in", index) }
     if counters.posted != owner.postedNow { world.fail("taken in is not what the owner gave", index) }
-    if out.refusedFull != owner.fullNow || out.refusedBusy != owner.busyNow {
+    if out.refusedFull + urgent.refusedFull != owner.fullNow || out.refusedBusy + urgent.refusedBusy != owner.busyNow {
       world.fail("refused is not what the owner was refused", index)
     }
-    if counters.forwarded + counters.undelivered != out.consumed {
-      world.fail("gone is not what the ring let go", index)
+    if counters.forwarded + counters.undelivered != out.consumed + urgent.consumed {
+      world.fail("gone is not what the rings let go", index)
     }
     if counters.sent != owner.sentNow { world.fail("sent is not what the owner sent", index) }
     if counters.received != owner.seenNow { world.fail("received is not what is shown", index) }
@@ -48,9 +47,9 @@ extension Board {
 
   /// For the report of a failure that is about this board.
   func describe(_ now: Instant) {
-    guard let node, let outgoing, let incoming else { return say("board \(index) is down") }
+    guard let node, let rings else { return say("board \(index) is down") }
     say("board \(index): state \(node.state.token), node's deadline \(node.nextDeadline.ms), owner's \(owner.due.ms)")
-    for drive in [outgoing, incoming] { say("  ring: \(drive.describe(now))") }
+    for drive in rings.all { say("  ring: \(drive.describe(now))") }
     for peer in node.relay.peers { describeLeaf(peer) }
   }
 }

@@ -87,7 +87,7 @@ extension Board {
 
   /// The defect `relayVouches`: says STORED for whatever the leaf has on its way, as though a relay kept it.
   private func vouch(for leaf: Board, _ peer: RelayPeer, now: Instant) {
-    guard peer.phase == .online, let ring = leaf.outgoing?.ring, ring.onTheWayCount > 0 else { return }
+    guard peer.phase == .online, let ring = leaf.rings?.outgoing.ring, ring.onTheWayCount > 0 else { return }
     var body = ByteQueue(capacity: Limits.storedEntries * StoredEntry.byteCount)
     let newest = ring.nextSequence - 1
     for sequence in (newest - min(newest, 63))...newest where ring.gives(stream: ring.stream, sequence: sequence) {

@@ -17,8 +17,7 @@ final class Board {
   let entry: HubEntry
   /// One for each place of its relay's table.
   let seats: [LeafSeat]
-  let outgoingFile: Medium
-  let incomingFile: Medium
+  let flash: Flash
   /// The file `admission`, replaced whole.
   private var admissionFile: [UInt8]?
   /// Likewise `known`.
@@ -26,8 +25,7 @@ final class Board {
 
   // What a start makes and a crash takes.
   private(set) var node: Node?
-  private(set) var outgoing: Drive?
-  private(set) var incoming: Drive?
+  private(set) var rings: Rings?
   private(set) var link: SimLink?
   private(set) var isLinkHonest = true
   private var probeDue = Instant.never
@@ -77,8 +75,7 @@ final class Board {
     keySeed = dice.next()
     var keys = Dice(seed: keySeed)
     publicKey = Identity(seed: keys.secret()).publicKey
-    outgoingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
-    incomingFile = Medium(bytes: Int(ringBytes), dice: dice.split())
+    flash = Flash(ringBytes: ringBytes, syncLies: world.scenario.plant == .syncLies, &dice)
     let name: [UInt8] = [0x62, 0x30 + UInt8(index / 10), 0x30 + UInt8(index % 10)]
     entry = HubEntry(
       host: InlineText<253>(name.span.bytes)!, port: 7_444, pin: Bytes32(repeating: UInt8(0x80 + index)),
@@ -87,9 +84,6 @@ final class Board {
     cutOffUntil = [Instant](repeating: Instant(ms: 0), count: world.scenario.hubs + world.scenario.nodes)
     owner = Owner(scenario: world.scenario, dice: dice.split())
     hasClock = dice.below(3) > 0
-    let lies = world.scenario.plant == .syncLies
-    outgoingFile.syncLies = lies
-    incomingFile.syncLies = lies
     for seat in seats { seat.board = self }
   }
 
@@ -142,33 +136,14 @@ final class Board {
     life += 1
     starts += 1
     isDraining = false
-    var out = Stores.outgoingParameters
-    var into = Stores.incomingParameters
-    out.fileBytes = UInt32(outgoingFile.bytes.count)
-    into.fileBytes = UInt32(incomingFile.bytes.count)
     // A file that cannot be read at all when it is opened begins anew: nobody could know then what was had.
     healReading()
-    outgoingFile.reopen()
-    incomingFile.reopen()
-    let plant = world.scenario.plant
-    let before = (outgoing, incoming)
-    let outgoing = Drive(out, outgoingFile, slowestMs: slowestMs, plant: plant)
-    let incoming = Drive(into, incomingFile, slowestMs: slowestMs, plant: plant)
-    let seen = SeenMessages()
-    outgoing.ring.open(
-      outgoingFile, fresh(), now: now, restore: { _ in }, visit: { _, _ in }, user: { _ in 0 })
-    incoming.ring.open(
-      incomingFile, fresh(), now: now, restore: { seen.restore($0, now: now) },
-      visit: { seen.visit($1, now: now) }, user: { self.writeSeen(seen, $0) })
-    outgoing.opened(after: before.0, now: now)
-    incoming.opened(after: before.1, now: now)
-    self.outgoing = outgoing
-    self.incoming = incoming
-    if outgoingFile.hasDied || incomingFile.hasDied {
-      return fall(now: now, power: true, for: dice.spread(1_000, to: 60_000))
-    }
-    outgoingFile.diesAfter = nil
-    incomingFile.diesAfter = nil
+    for medium in flash.all { medium.reopen() }
+    let rings = Rings(flash, slowestMs: slowestMs, plant: world.scenario.plant)
+    rings.open(after: self.rings, &dice, now: now)
+    self.rings = rings
+    if rings.hasDied { return fall(now: now, power: true, for: dice.spread(1_000, to: 60_000)) }
+    for medium in flash.all { medium.diesAfter = nil }
     var keys = Dice(seed: keySeed)
     let drawn = dice.bytes32()
     var me = NodeSelf(
@@ -177,8 +152,7 @@ final class Board {
     me.highestVersion = drawn[16] & 1 == 0 ? Limits.lowestVersion : Limits.highestVersion
     let node = Node(
       seed: keys.secret(), entropy: dice.secret(), me: me, settings: settings, admission: readAdmission(),
-      stores: Stores(outgoing: outgoing.ring, incoming: incoming.ring, seen: seen), relayPlaces: seats.count,
-      known: readKnown())
+      stores: rings.stores, relayPlaces: seats.count, known: readKnown())
     self.node = node
     owner.started(now: now)
     world.trace(.start, UInt64(index), UInt64(life))
@@ -188,19 +162,16 @@ final class Board {
 
   /// The media give again what is asked of them; what they did not give meanwhile was passed over.
   func healReading() {
-    for medium in [outgoingFile, incomingFile] where medium.readError != 0 {
+    for medium in flash.all where medium.readError != 0 {
       medium.readError = 0
-      world.ledger.unreadable(board: index, isOutgoing: medium === outgoingFile)
+      unreadable(medium)
     }
   }
 
-  private func fresh() -> DurableRing.Fresh {
-    DurableRing.Fresh(
-      stream: dice.next(), memoryStream: dice.next(), salt: UInt32(truncatingIfNeeded: dice.next()))
-  }
-
-  private func writeSeen(_ seen: SeenMessages, _ memory: UnsafeMutableRawBufferPointer) -> Int {
-    world.scenario.plant == .windowNotKept ? 0 : seen.write(into: memory)
+  /// What lies on this medium counts as damaged when its turn comes.
+  func unreadable(_ medium: Medium) {
+    if medium === flash.incoming { return world.ledger.unreadable(to: index) }
+    world.ledger.unreadable(from: index, areUrgent: medium === flash.urgent)
   }
 
   private func readAdmission() -> Admission {
@@ -233,18 +204,14 @@ final class Board {
 
   /// The process ends without a word; with `power`, the board does. It starts again after a while.
   func fall(now: Instant, power: Bool, for ms: UInt64) {
-    if let outgoing, let incoming {
+    if let rings {
       if node != nil {
         check(now: now)
-        count(outgoing, incoming)
+        damages += rings.damages
       }
-      outgoing.abandon()
-      incoming.abandon()
+      for drive in rings.all { drive.abandon() }
     }
-    if power {
-      outgoingFile.cutPower()
-      incomingFile.cutPower()
-    }
+    if power { for medium in flash.all { medium.cutPower() } }
     node = nil
     fallsAtWrite = nil
     // Nobody says that a connection has ended when the power is gone.
@@ -263,27 +230,13 @@ final class Board {
     world.setDue(of: self, startsAt)
   }
 
-  private func count(_ outgoing: Drive, _ incoming: Drive) {
-    for counters in [outgoing.ring.counters, incoming.ring.counters] {
-      damages += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
-    }
-  }
-
   /// What this life and all before it have counted as damaged.
-  var damagesNow: UInt64 {
-    var sum = damages
-    guard node != nil, let outgoing, let incoming else { return sum }
-    for counters in [outgoing.ring.counters, incoming.ring.counters] {
-      sum += counters.quarantined + counters.missing + counters.passedOver + counters.damagedHeads
-    }
-    return sum
-  }
+  var damagesNow: UInt64 { damages + (node == nil ? 0 : rings?.damages ?? 0) }
 
   func drain(now: Instant) {
     guard let node, !isDraining else { return }
     isDraining = true
-    outgoing?.ring.askForCheckpoint()
-    incoming?.ring.askForCheckpoint()
+    for drive in rings?.all ?? [] { drive.ring.askForCheckpoint() }
     node.handle(.drain, now: now)
     settle(now: now)
   }
@@ -311,13 +264,13 @@ final class Board {
 
   /// Ends a turn, as the daemon does.
   func settle(now: Instant) {
-    guard let node, let outgoing, let incoming, let stores = node.stores else { return }
-    _ = pump(outgoing, incoming, stores, now: now)
+    guard let node, let rings else { return }
+    _ = rings.pump(now: now)
     if isRelay {
       node.moveRelayed(now: now)
       flushSeats(node, now: now)
     }
-    if let how = fallsAtWrite, outgoing.isWriting(both: how.both) || incoming.isWriting(both: how.both) {
+    if let how = fallsAtWrite, rings.all.contains(where: { $0.isWriting(both: how.both) }) {
       return fall(now: now, power: how.power, for: dice.spread(500, to: 60_000))
     }
     repeat {
@@ -325,27 +278,21 @@ final class Board {
         act(node, now: now)
         flush(node, now: now)
       } while node.moveStored(now: now)
-    } while pump(outgoing, incoming, stores, now: now)
+    } while rings.pump(now: now)
     act(node, now: now)
     owner.look(self, node, now: now)
     check(now: now)
     checkKeys(node, now: now)
     if isRelay { checkRelay(node, now: now) }
-    if node.state == .stopped, outgoing.ring.isSettled, incoming.ring.isSettled {
+    if node.state == .stopped, rings.isSettled {
       return fall(now: now, power: false, for: dice.spread(500, to: 20_000))
     }
     schedule(now: now)
   }
 
-  private func pump(_ outgoing: Drive, _ incoming: Drive, _ stores: Stores, now: Instant) -> Bool {
-    let sent = outgoing.pump(now: now) { _ in 0 }
-    let received = incoming.pump(now: now) { self.writeSeen(stores.seen, $0) }
-    return sent || received
-  }
-
   func schedule(now: Instant) {
-    guard let node, let outgoing, let incoming else { return world.setDue(of: self, startsAt) }
-    var due = min(node.nextDeadline, min(outgoing.deadline(now: now), incoming.deadline(now: now)))
+    guard let node, let rings else { return world.setDue(of: self, startsAt) }
+    var due = min(node.nextDeadline, rings.deadline(now: now))
     due = min(due, min(probeDue, owner.due))
     // What the link did not take, and what waits for a stop.
     if link != nil, !node.session.output.isEmpty { due = min(due, now + 100) }

@@ -78,11 +78,11 @@ struct Ending {
     if let number = world.jobEnds.firstIndex(where: { $0 == nil }) { world.fail("a job has not ended", number) }
     for board in world.boards { checkWay(to: board) }
     for board in world.boards {
-      guard let node = board.node, let outgoing = board.outgoing, let incoming = board.incoming else {
+      guard let node = board.node, let rings = board.rings else {
         world.fail("a board did not come back", board.index)
       }
       if !board.owner.isAtRest { world.fail("an owner waits for an answer", board.index) }
-      if board.isEmptied(outgoing), board.isEmptied(incoming), node.isStorageWell { continue }
+      if rings.isEmpty, node.isStorageWell { continue }
       world.fail("a ring is not empty in the end", board.index)
     }
   }

@@ -16,6 +16,8 @@ struct Spooled {
   var expiresMs: UInt64
   var isSealed = false
   var text: [UInt8]
+
+  var isUrgent: Bool { Limits.isUrgent(name.sequence) }
 }
 
 /// One that came in and is not committed yet.
@@ -28,7 +30,8 @@ struct Arrival {
 
 /// What is under way to one node that is online; the rules are those of `Delivery` in the production hub.
 final class Delivery {
-  var cursor: UInt64 = 0
+  /// Of urgent messages, and of the others.
+  var cursors: [Bool: UInt64] = [:]
   var inFlight: [Spooled.Name] = []
   var continuesAt = Instant.never
   var startsOverAt = Instant.never
@@ -44,7 +47,7 @@ final class Delivery {
   var deadline: Instant { min(continuesAt, startsOverAt) }
 
   func startOver() {
-    cursor = 0
+    cursors.removeAll()
     inFlight.removeAll(keepingCapacity: true)
     isPaused = false
     startsOverAt = .never

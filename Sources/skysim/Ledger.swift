@@ -224,10 +224,15 @@ final class Ledger {
   }
 
   /// A medium gives nothing that is asked of it: what lies on it counts as damaged when its turn comes.
-  func unreadable(board: Int, isOutgoing: Bool) {
-    for id in letters.indices where !letters[id].flags.contains(.arrived) {
-      let holder = isOutgoing ? letters[id].source : letters[id].destination
-      if holder == Int32(board) { spoilt(id, by: board) }
+  func unreadable(to board: Int) {
+    for id in letters.indices where letters[id].destination == Int32(board) && !letters[id].flags.contains(.arrived) {
+      spoilt(id, by: board)
+    }
+  }
+
+  func unreadable(from board: Int, areUrgent: Bool) {
+    for id in letters.indices where letters[id].source == Int32(board) && !letters[id].flags.contains(.arrived) {
+      if Limits.isUrgent(letters[id].sequence) == areUrgent { spoilt(id, by: board) }
     }
   }
 

@@ -53,15 +53,15 @@ struct Offline {
   }
 
   private func count(_ hour: UInt64, _ used: UInt64) {
-    guard let node = board.node, let drive = board.outgoing else { world.fail("the node is gone", 0) }
+    guard let node = board.node, let drive = board.rings?.outgoing else { world.fail("the node is gone", 0) }
     let owner = board.owner
     let given = owner.postedNow + owner.fullNow + owner.busyNow
     let expected = hour * 3_600_000 / Self.everyMs
     if given != expected { world.fail("not every message is accounted for", Int(given)) }
     if node.waitingToGo != owner.postedNow { world.fail("what waits is not what was taken in", 0) }
-    if board.outgoingFile.bytes.count != Int(Limits.ringFileBytes) { world.fail("the file has another size", 0) }
+    if board.flash.outgoing.bytes.count != Int(Limits.ringFileBytes) { world.fail("the file has another size", 0) }
     say(
       "hour \(hour) given \(given) taken \(owner.postedNow) full \(owner.fullNow) busy \(owner.busyNow) file_bytes "
-        + "\(board.outgoingFile.bytes.count) written_bytes \(drive.bytesWritten) heap_bytes \(used)")
+        + "\(board.flash.outgoing.bytes.count) written_bytes \(drive.bytesWritten) heap_bytes \(used)")
   }
 }

@@ -121,15 +121,17 @@ final class Owner {
     let destination = somebody(board)
     let bytes = someBytes()
     let timeToLiveS = paceMs == nil && dice.oneIn(8) ? UInt32(dice.spread(30, to: 86_400)) : 0
+    let isUrgent = paceMs == nil && dice.oneIn(5)
     ledger.compose(source: board.index, bytes: bytes, into: &text)
     let id = destination < 0 ? 0 : Board.nodeId(destination)
     let text = text
     do throws(ErrorCode) {
-      let sequence = try node.post(text.span.bytes, to: id, timeToLiveS: timeToLiveS, now: now)
+      let sequence = try node.post(
+        text.span.bytes, to: id, timeToLiveS: timeToLiveS, isUrgent: isUrgent, now: now)
       postedNow += 1
       let letter = Letter(
         source: Int32(board.index), destination: Int32(destination), bytes: UInt16(bytes), flags: .durable,
-        timeToLiveS: timeToLiveS, stream: Self.stream(of: node), sequence: sequence, postedAt: now.ms)
+        timeToLiveS: timeToLiveS, stream: Self.stream(of: node, isUrgent: isUrgent), sequence: sequence, postedAt: now.ms)
       remember(ledger.posted(letter), sequence)
       held.append(given[given.count - 1])
     } catch {
@@ -140,7 +142,9 @@ final class Owner {
     }
   }
 
-  private static func stream(of node: Node) -> UInt64 { node.stores?.outgoing.stream ?? 0 }
+  private static func stream(of node: Node, isUrgent: Bool) -> UInt64 {
+    (isUrgent ? node.stores?.urgent : node.stores?.outgoing)?.stream ?? 0
+  }
 
   private func remember(_ id: Int, _ sequence: UInt64) {
     if given.count >= 512 { given.removeFirst(256) }
@@ -212,7 +216,8 @@ final class Owner {
     board.world.trace(.receipt, sequence, UInt64(failure?.rawValue ?? 0))
     if let post = given.last(where: { $0.sequence == sequence }) { return ledger.told(post.id, failure, now: now) }
     // Of an earlier start.
-    guard failure != nil, let stream = board.outgoing?.ring.stream,
+    guard failure != nil, let rings = board.rings,
+      case let stream = (Limits.isUrgent(sequence) ? rings.urgent : rings.outgoing).ring.stream,
       let id = ledger.find(board: board.index, stream: stream, sequence: sequence)
     else { return }
     ledger.told(id, failure, now: now)

@@ -10,6 +10,7 @@ extension SimHub {
   static let forgetMs: UInt64 = 20
   static let spoolRows = 10_000
   static let spoolRowsOfPair = 7_500
+  static let spoolRowsUrgent = 500
 
   func handle(_ frame: FrameHeader, _ session: HubSession, now: Instant) {
     guard session.phase == .online else { return close(session, .unexpectedRecord, now: now) }
@@ -147,15 +148,16 @@ extension SimHub {
     if frame.isSealed, destination < 0 { world.fail("a message to the hub is sealed") }
     if frame.isSealed, !hasOffer(from: id, to: destination, now: now) { return .busy }
     if frame.sequence >> 63 != 0 { return .badArgument }
-    if destination >= 0, !hasRoom(store.spool[destination], from: id) { return .full }
+    if destination >= 0, !hasRoom(store.spool[destination], for: frame) { return .full }
     return arrivals.count < 512 ? nil : .busy
   }
 
-  private func hasRoom(_ kept: [Spooled], from source: UInt32) -> Bool {
+  private func hasRoom(_ kept: [Spooled], for frame: FrameHeader) -> Bool {
     if kept.count < Self.spoolRowsOfPair { return true }
+    let more = Limits.isUrgent(frame.sequence) ? Self.spoolRowsUrgent : 0
     var ofPair = 0
-    for message in kept where message.name.source == source { ofPair += 1 }
-    return kept.count < Self.spoolRows && ofPair < Self.spoolRowsOfPair
+    for message in kept where message.name.source == frame.source { ofPair += 1 }
+    return kept.count < Self.spoolRows + more && ofPair < Self.spoolRowsOfPair + more
   }
 
   /// One commit for all that has gathered; only then is a word said about it.
@@ -241,18 +243,24 @@ extension SimHub {
 
   func deliver(to board: Int, now: Instant) {
     guard let delivery = deliveries[board], !delivery.isPaused, let session = live[board]?.session else { return }
-    let most = delivery.refusals > 0 ? 1 : Limits.storedEntries
     var handed: [Spooled.Name] = []
     // Who has not told a card gets nothing of those who have sealed something for it.
     var blocked: [UInt32] = []
     if !delivery.takesSealed {
       for message in store.spool[board] where message.isSealed { blocked.append(message.name.source) }
     }
-    for message in store.spool[board]
-    where message.row > delivery.cursor && !blocked.contains(message.name.source) {
-      guard delivery.inFlight.count < most, hand(message, session, delivery, now: now) else { break }
-      delivery.cursor = message.row
-      handed.append(message.name)
+    delivery.continuesAt = .never
+    for areUrgent in [true, false] where delivery.continuesAt == .never {
+      let places = Limits.storedEntries - (areUrgent ? 0 : Limits.urgentOnTheWay)
+      let most = delivery.refusals > 0 ? 1 : places
+      for message in store.spool[board] where message.isUrgent == areUrgent {
+        guard message.row > delivery.cursors[areUrgent, default: 0], !blocked.contains(message.name.source) else {
+          continue
+        }
+        guard delivery.inFlight.count < most, hand(message, session, delivery, now: now) else { break }
+        delivery.cursors[areUrgent] = message.row
+        handed.append(message.name)
+      }
     }
     if !delivery.inFlight.isEmpty, delivery.startsOverAt == .never { delivery.startsOverAt = now + Limits.resendMs }
     let isTrusted = world.scenario.plant == .relayTrusted && (live[board]?.relay ?? -1) >= 0

@@ -23,7 +23,7 @@ extension SimHub {
     guard let delivery = deliveries[board], !delivery.takesSealed else { return }
     delivery.takesSealed = true
     flushSpool(now: now)
-    delivery.cursor = 0
+    delivery.cursors.removeAll()
     deliver(to: board, now: now)
   }
 

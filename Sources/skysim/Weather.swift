@@ -95,8 +95,8 @@ final class Weather {
     case .bitFlip: flip(board, now: now)
     case .dyingStart:
       if board.isUp { board.fall(now: now, power: true, for: dice.spread(1_000, to: 60_000)) }
-      let medium = dice.oneIn(2) ? board.outgoingFile : board.incomingFile
-      medium.diesAfter = dice.below(5)
+      let media = board.flash.all
+      media[dice.below(media.count)].diesAfter = dice.below(5)
     case .clockJump:
       board.hasClock = !dice.oneIn(4)
       let jumps: [UInt64] = [5_000, 3_600_000, 86_400_000, 30 * 86_400_000]
@@ -149,18 +149,17 @@ final class Weather {
     if fault == .slowDisk {
       let slowest = dice.spread(100, to: 5_000)
       board.slowestMs = slowest
-      board.outgoing?.slowestMs = slowest
-      board.incoming?.slowestMs = slowest
+      for drive in board.rings?.all ?? [] { drive.slowestMs = slowest }
       return
     }
     // ENOSPC, EIO, EROFS
     let error = ([28, 5, 30] as [Int32])[dice.below(3)]
-    for medium in [board.outgoingFile, board.incomingFile] where dice.below(3) != 0 {
+    for medium in board.flash.all where dice.below(3) != 0 {
       switch dice.below(4) {
       case 0: medium.syncError = error
       case 1:
         medium.readError = 5
-        world.ledger.unreadable(board: board.index, isOutgoing: medium === board.outgoingFile)
+        board.unreadable(medium)
       default: medium.writeError = error
       }
     }
@@ -170,15 +169,14 @@ final class Weather {
   private func heal(_ index: Int, now: Instant) {
     illUntil[index] = .never
     let board = world.boards[index]
-    for medium in [board.outgoingFile, board.incomingFile] {
+    for medium in board.flash.all {
       medium.writeError = 0
       medium.syncError = 0
     }
     board.healReading()
     board.cannotPersist = false
     board.slowestMs = 20
-    board.outgoing?.slowestMs = 20
-    board.incoming?.slowestMs = 20
+    for drive in board.rings?.all ?? [] { drive.slowestMs = 20 }
     world.trace(.heal, UInt64(index), 0)
     // A ring that found its medium unusable when it was opened stays in memory until the next start: somebody
     // restarts the program.
@@ -187,9 +185,10 @@ final class Weather {
 
   /// A bit of a file at rest changes. What it spoils is written down, and nothing else may be lost.
   private func flip(_ board: Board, now: Instant) {
-    let isOutgoing = dice.oneIn(2)
-    let medium = isOutgoing ? board.outgoingFile : board.incomingFile
-    let drive = isOutgoing ? board.outgoing : board.incoming
+    let which = dice.below(board.flash.all.count)
+    let medium = board.flash.all[which]
+    let drive = board.rings?.all[which]
+    let isOutgoing = medium !== board.flash.incoming
     var parameters = RingParameters()
     parameters.fileBytes = UInt32(medium.bytes.count)
     let dataOffset = Int(parameters.dataOffset)
@@ -233,8 +232,7 @@ final class Weather {
       board.fallsAtWrite = nil
       board.impostorUntil = now
       for peer in board.cutOffUntil.indices { board.cutOffUntil[peer] = now }
-      board.outgoingFile.diesAfter = nil
-      board.incomingFile.diesAfter = nil
+      for medium in board.flash.all { medium.diesAfter = nil }
       board.owner.isLeaving = true
     }
     for hub in world.hubs {

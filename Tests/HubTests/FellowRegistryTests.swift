@@ -213,7 +213,7 @@ import Wire
     scene.pass(100)
     let other = scene[2].registry
     #expect(try other.card(of: destination) == card && other.offer(from: source, to: destination) == offer)
-    let there = try other.spooled(for: destination, after: 0, takesSealed: true, limit: 9)
+    let there = try other.spooled(for: destination, areUrgent: false, after: 0, takesSealed: true, limit: 9)
     #expect(there.count == 1 && there[0].isSealed && there[0].text.count == longest)
     // An older card does not take the place of a newer one, whichever hub has it.
     try other.setCard(Data(repeating: 6, count: Card.byteCount), of: destination, at: 4)

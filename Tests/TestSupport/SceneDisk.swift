@@ -26,10 +26,11 @@ public final class MemoryMedium: BlockStore {
   public func sync() -> Int32 { error }
 }
 
-/// The two rings of a node over media in memory. Made again from the bytes of another, it is the board after
+/// The rings of a node over media in memory. Made again from the bytes of another, it is the board after
 /// the power went.
 public final class SceneDisk {
   public let outgoing: MemoryMedium
+  public let urgent: MemoryMedium
   public let incoming: MemoryMedium
   public let stores: Stores
   /// False: the media take their time.
@@ -38,14 +39,20 @@ public final class SceneDisk {
   public init(_ before: SceneDisk? = nil, now: Instant) {
     let size: UInt32 = 1 << 17
     var out = Stores.outgoingParameters
+    var hurried = Stores.urgentParameters
     var into = Stores.incomingParameters
-    (out.fileBytes, into.fileBytes) = (size, size)
+    (out.fileBytes, hurried.fileBytes, into.fileBytes) = (size, size, size)
     outgoing = MemoryMedium(before?.outgoing.bytes, size: size)
+    urgent = MemoryMedium(before?.urgent.bytes, size: size)
     incoming = MemoryMedium(before?.incoming.bytes, size: size)
     let seen = SeenMessages()
-    stores = Stores(outgoing: DurableRing(out), incoming: DurableRing(into), seen: seen)
+    stores = Stores(
+      outgoing: DurableRing(out), urgent: DurableRing(hurried), incoming: DurableRing(into), seen: seen)
     stores.outgoing.open(
       outgoing, .init(stream: 71, memoryStream: 72, salt: 7), now: now, restore: { _ in }, visit: { _, _ in },
+      user: { _ in 0 })
+    stores.urgent.open(
+      urgent, .init(stream: 91, memoryStream: 92, salt: 9), now: now, restore: { _ in }, visit: { _, _ in },
       user: { _ in 0 })
     stores.incoming.open(
       incoming, .init(stream: 81, memoryStream: 82, salt: 8), now: now, restore: { seen.restore($0, now: now) },
@@ -55,6 +62,7 @@ public final class SceneDisk {
   public func pump(now: Instant) {
     guard isMoving else { return }
     Self.pump(stores.outgoing, outgoing, now) { _ in 0 }
+    Self.pump(stores.urgent, urgent, now) { _ in 0 }
     Self.pump(stores.incoming, incoming, now) { stores.seen.write(into: $0) }
   }
 
