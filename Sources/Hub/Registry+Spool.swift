@@ -192,14 +192,15 @@ extension Registry {
     -> [SpooledMessage]
   {
     try read { db in
-      let lane = "sequence \(areUrgent ? ">=" : "<") \(Limits.urgentSequences)"
-      let plain = takesSealed ? "" : "AND source NOT IN (SELECT source FROM spool WHERE node = ?1 AND sealed)"
-      let statement = try db.cachedStatement(
-        sql: """
-          SELECT * FROM spool WHERE node = ?1 AND seq > ?2 AND \(lane) \(plain) ORDER BY seq LIMIT ?3
-          """)
+      let statement = try db.cachedStatement(sql: Self.spooledSql(areUrgent: areUrgent, takesSealed: takesSealed))
       return try SpooledMessage.fetchAll(statement, arguments: [id, row, limit])
     }
+  }
+
+  static func spooledSql(areUrgent: Bool, takesSealed: Bool) -> String {
+    let urgency = "sequence \(areUrgent ? ">=" : "<") \(Limits.urgentSequences)"
+    let plain = takesSealed ? "" : "AND source NOT IN (SELECT source FROM spool WHERE node = ?1 AND sealed)"
+    return "SELECT * FROM spool WHERE node = ?1 AND seq > ?2 AND \(urgency) \(plain) ORDER BY seq LIMIT ?3"
   }
 
   /// How many durable messages wait.

@@ -118,6 +118,59 @@ import Testing
   }
 
   /// One flipped bit anywhere costs at most the record that it is in, and never a second delivery.
+  @Test func noMoreOnTheWayThanItIsGivenPlaces() {
+    var parameters = small()
+    parameters.wayRecords = 8
+    let rig = rig(parameters)
+    for _ in 0..<20 { rig.append(20) }
+    rig.commit()
+    var out: [UInt64] = []
+    while let sequence = rig.deliver() { out.append(sequence) }
+    #expect(out.count == 8)
+    rig.ring.consume(out[3])
+    #expect(rig.deliver() == nil, "its place is free once the oldest has gone")
+    rig.ring.consume(out[0])
+    #expect(rig.deliver() != nil && rig.deliver() == nil && rig.problem == nil)
+  }
+
+  /// Two rings of one sender whose numbers are never the same: whatever was lost of the file, they stay in their range.
+  @Test func sequencesStayInTheirRange() {
+    let range: Range<UInt64> = 1 << 62..<1 << 63
+    var parameters = RingRig.tiny()
+    parameters.sequences = range
+    #expect(parameters.isSound)
+    let rig = RingRig(FaultyStore(bytes: Int(parameters.fileBytes)), parameters)
+    #expect(rig.ring.nextSequence == range.lowerBound)
+    rig.append(100)
+    rig.commit()
+    rig.restart()
+    #expect(rig.ring.nextSequence == range.lowerBound + 1 << 32 && rig.deliverAndConsume())
+    rig.commit()
+    for i in 0..<1_536 { rig.store.disk[i] ^= 0xA5 }
+    rig.restart()
+    #expect(range.contains(rig.ring.nextSequence) && rig.ring.health == .stored)
+    rig.append(50)
+    rig.commit()
+    #expect(rig.deliverAndConsume() && rig.problem == nil)
+  }
+
+  /// A file of one range opened for another, by somebody who renamed it: what it holds keeps its names and is handed out;
+  /// nothing is added under a name that the other ring may give.
+  @Test func aFileOfAnotherRangeGivesItsRecordsAndTakesNone() {
+    var parameters = RingRig.tiny()
+    parameters.sequences = 1 << 62..<1 << 63
+    let urgent = RingRig(FaultyStore(bytes: Int(parameters.fileBytes)), parameters)
+    urgent.append(100)
+    urgent.commit()
+    parameters.sequences = 0..<1 << 62
+    let renamed = RingRig(FaultyStore(disk: urgent.store.disk), parameters, promises: urgent.promises)
+    #expect(renamed.ring.health == .memory(75))
+    #expect(renamed.deliverAndConsume() && renamed.problem == nil)
+    renamed.check()
+    parameters.sequences = 1 << 62 | 1..<1 << 63
+    #expect(!parameters.isSound, "an opening begins 2^32 sequences")
+  }
+
   @Test func oneFlippedBitCostsAtMostOneRecord() {
     let rig = RingRig(FaultyStore(bytes: Int(RingRig.tiny().fileBytes)))
     for _ in 0..<2 {

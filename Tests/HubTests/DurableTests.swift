@@ -183,6 +183,11 @@ import Wire
     #expect(try give(5_001, from: a, to: ids[4]).filter { $0 == .full }.count == 1, "20,000 of one source")
     #expect(try give(1, from: a, to: 1_000_900) == [.unreachable])
     #expect(try registry.spoolCount() == 22_500)
+    // Urgent ones find room beyond each of these.
+    sequence = Limits.urgentSequences
+    #expect(try give(501, from: a, to: b).filter { $0 == .full }.count == 1)
+    #expect(try give(1, from: ids[2], to: b) == [.full], "10,500 in all")
+    #expect(try give(1, from: ids[2], to: ids[4]) == [nil])
   }
 
   @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {
@@ -285,8 +290,8 @@ import Wire
       if sequence % 20 == 0 { settle(swarm) }
     }
     for _ in 0..<20 { swarm.pass(60) }
-    #expect(b.durable.count == Limits.storedEntries)
-    for sequence in 1...64 as ClosedRange<UInt64> {
+    #expect(b.durable.count == Limits.storedEntries - Limits.urgentOnTheWay, "urgent ones would have room")
+    for sequence in 1...56 as ClosedRange<UInt64> {
       b.say(StoredEntry(stream: 77, sequence: sequence, failure: nil), now: swarm.now)
     }
     b.verdict = { _ in nil }

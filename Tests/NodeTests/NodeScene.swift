@@ -100,11 +100,14 @@ final class NodeScene {
   }
 
   /// Sequence or error of a durable message.
-  func post(_ text: String, to destination: UInt32 = 1_000_007, timeToLiveS: UInt32 = 0) -> Result<UInt64, ErrorCode> {
+  func post(
+    _ text: String, to destination: UInt32 = 1_000_007, timeToLiveS: UInt32 = 0, isUrgent: Bool = false
+  ) -> Result<UInt64, ErrorCode> {
     defer { settle() }
     let bytes = Array(text.utf8)
     do throws(ErrorCode) {
-      return .success(try node.post(bytes.span.bytes, to: destination, timeToLiveS: timeToLiveS, now: now))
+      return .success(
+        try node.post(bytes.span.bytes, to: destination, timeToLiveS: timeToLiveS, isUrgent: isUrgent, now: now))
     } catch { return .failure(error) }
   }
 
