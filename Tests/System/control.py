@@ -251,7 +251,7 @@ def messages():
         expect(result["result"] == "ok", "delivery", result)
         rows = receiver.good("inbox")
         expect(len(rows) == 1, "rows of the inbox", rows)
-        row = re.fullmatch(r"seq=(\d+) from=(NOD\d+) time=(\S+) sealed=true text=(.*)", rows[0])
+        row = re.fullmatch(r"seq=(\d+) from=(NOD\d+) time=(\S+) sealed=true urgent=false text=(.*)", rows[0])
         expect(row and row[1] == told["seq"] and row[2] == sender_id, "row", rows)
         expect(bare(row[4]) == text, "text", row[4])
         expect(re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", row[3]), "time", row[3])

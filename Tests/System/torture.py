@@ -6,6 +6,7 @@ node answered OK to. At the end:
   lost        acknowledged to the sender and never seen by the receiver
   twice       one number under two names (stream, sequence), or seen again after its acknowledgement was answered
   unsealed    not sealed from end to end
+  mistaken    urgent and not posted so, or the other way round; one in eight is
 """
 import argparse
 import os
@@ -83,6 +84,7 @@ class Ledger:
         self.done = set()    # names whose acknowledgement the receiver answered
         self.again = []
         self.unsealed = set()
+        self.mistaken = set()
 
     def number(self):
         with self.lock:
@@ -92,6 +94,10 @@ class Ledger:
     def missing(self):
         with self.lock:
             return self.acknowledged - self.names.keys()
+
+
+def is_urgent(number):
+    return number % 8 == 0
 
 
 def send(ledger, path, destination, rate, stop):
@@ -104,7 +110,8 @@ def send(ledger, path, destination, rate, stop):
         number = ledger.number()
         try:
             line = line or Line(path)
-            line.ask(f"post {destination} 0 message {number} {'x' * (number % 200)}")
+            terms = "0,urgent" if is_urgent(number) else "0"
+            line.ask(f"post {destination} {terms} message {number} {'x' * (number % 200)}")
             with ledger.lock:
                 ledger.acknowledged.add(number)
         except ValueError:
@@ -117,7 +124,7 @@ def send(ledger, path, destination, rate, stop):
             time.sleep(0.05)
 
 
-ROW = re.compile(r'seq=(\d+) from=\S+ time=\S+ stream=(\w+) sequence=(\d+) sealed=(\w+) text="?message (\d+) ')
+ROW = re.compile(r'seq=(\d+) from=\S+ time=\S+ stream=(\w+) sequence=(\d+) sealed=(\w+) urgent=(\w+) text="?message (\d+) ')
 
 
 def receive(ledger, path, stop):
@@ -127,16 +134,17 @@ def receive(ledger, path, stop):
             line = line or Line(path)
             rows = [ROW.match(row) for row in line.ask("inbox")]
             rows = [row for row in rows if row]
-            ledger.unsealed.update(int(row[5]) for row in rows if row[4] != "true")
+            ledger.unsealed.update(int(row[6]) for row in rows if row[4] != "true")
+            ledger.mistaken.update(int(row[6]) for row in rows if (row[5] == "true") != is_urgent(int(row[6])))
             if not rows:
                 time.sleep(0.01)
                 continue
             names = [(row[2], row[3]) for row in rows]
             with ledger.lock:
                 for row, name in zip(rows, names):
-                    ledger.names.setdefault(int(row[5]), set()).add(name)
+                    ledger.names.setdefault(int(row[6]), set()).add(name)
                     if name in ledger.done:
-                        ledger.again.append(int(row[5]))
+                        ledger.again.append(int(row[6]))
             line.ask(f"inbox ack {rows[-1][1]}")
             with ledger.lock:
                 ledger.done.update(names)
@@ -212,14 +220,15 @@ def main():
     print(f"{ledger.next} posted, {len(ledger.acknowledged)} acknowledged, {ledger.refused} refused, "
           f"{len(ledger.names)} arrived, of these {len(ledger.names.keys() - ledger.acknowledged)} without a word")
     unsealed = sorted(ledger.unsealed)
-    print(f"{len(lost)} lost, {len(twice)} twice, {len(unsealed)} unsealed")
-    for what, numbers in (("lost", lost), ("twice", twice), ("unsealed", unsealed)):
+    mistaken = sorted(ledger.mistaken)
+    print(f"{len(lost)} lost, {len(twice)} twice, {len(unsealed)} unsealed, {len(mistaken)} mistaken")
+    for what, numbers in (("lost", lost), ("twice", twice), ("unsealed", unsealed), ("mistaken", mistaken)):
         if numbers:
             print(f"{what}: {numbers[:20]}")
     enough = len(ledger.acknowledged) >= arguments.kills
     if not enough:
         print("hardly anything was acknowledged: this run proves nothing")
-    sys.exit(0 if enough and not lost and not twice and not unsealed else 1)
+    sys.exit(0 if enough and not lost and not twice and not unsealed and not mistaken else 1)
 
 
 if __name__ == "__main__":
