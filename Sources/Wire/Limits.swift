@@ -14,7 +14,7 @@ public enum Limits {
   public static let counterBytes = 8
   public static let shortestTagBytes = 16
   public static let tagBytes = 32
-  /// Frame header: kind, flags, hops, priority, source u32, destination u32, sequence u64, ttl u32.
+  /// Frame header: kind, flags, hops, 0, source u32, destination u32, sequence u64, ttl u32.
   public static let frameHeaderBytes = 24
   /// The longest body of a frame.
   public static let frameBodyBytes = 16_384

@@ -153,7 +153,7 @@ public struct FrameHeader: Equatable, Sendable {
   public var kind: FrameKind
   public var flags: UInt8
   public var hops: UInt8
-  public var priority: UInt8
+  public var reserved: UInt8
   /// Node ids; 0 is the hub of the link.
   public var source: UInt32
   public var destination: UInt32
@@ -163,13 +163,13 @@ public struct FrameHeader: Equatable, Sendable {
   public var timeToLiveS: UInt32
 
   public init(
-    kind: FrameKind, flags: UInt8 = 0, hops: UInt8 = 0, priority: UInt8 = 0, source: UInt32 = 0,
+    kind: FrameKind, flags: UInt8 = 0, hops: UInt8 = 0, reserved: UInt8 = 0, source: UInt32 = 0,
     destination: UInt32 = 0, sequence: UInt64 = 0, timeToLiveS: UInt32 = 0
   ) {
     self.kind = kind
     self.flags = flags
     self.hops = hops
-    self.priority = priority
+    self.reserved = reserved
     self.source = source
     self.destination = destination
     self.sequence = sequence
@@ -186,7 +186,7 @@ public struct FrameHeader: Equatable, Sendable {
       guard flags & ~(Self.durable | Self.sealed | Self.packed) == 0, flags <= Self.durable || kind == .message
       else { throw .invalid }
       hops = try reader.integer()
-      priority = try reader.integer()
+      reserved = try reader.integer()
       source = try reader.integer()
       destination = try reader.integer()
       sequence = try reader.integer()
@@ -205,7 +205,7 @@ public struct FrameHeader: Equatable, Sendable {
     queue.append(bigEndian: kind.rawValue)
     queue.append(bigEndian: flags)
     queue.append(bigEndian: hops)
-    queue.append(bigEndian: priority)
+    queue.append(bigEndian: reserved)
     queue.append(bigEndian: source)
     queue.append(bigEndian: destination)
     queue.append(bigEndian: sequence)

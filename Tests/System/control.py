@@ -268,6 +268,25 @@ def messages():
     expect(line.event("delivery", lambda f: f["sequence"] == sequence)["result"] == "ok", "the longest message")
 
 
+def urgent():
+    "post with ,urgent: the receiver sees it; no other word is taken there"
+    mine, other = Line(), Line(os.environ["PEER"])
+    other_id = os.environ["PEER_ID"]
+    for terms in ["0,", "0,Urgent", "0,urgent,", "0,urgentx", ",urgent", "x,urgent", "0,urgent,urgent", "-1,urgent",
+                  "4294967296,urgent", "urgent"]:
+        mine.fails(f"post {other_id} {terms} hello", 11, "bad_argument")
+        mine.fails(f"post64 {other_id} {terms} aGVsbG8=", 11, "bad_argument")
+    other.good("inbox ack all")
+    other.good("watch message")
+    for verb, terms, text, is_urgent in [("post", "60,urgent", "hello", "true"), ("post64", "0,urgent", "aGVsbG8", "true"),
+                                         ("post", "0", "hello", "false")]:
+        sequence = int(mine.fields(f"{verb} {other_id} {terms} {text}")["sequence"])
+        expect((sequence >> 62 & 1 == 1) == (is_urgent == "true"), "sequence", sequence)
+        expect(other.event("message")["urgent"] == is_urgent, "event", terms)
+        row = other.good("inbox")[-1]
+        expect(f"sequence={sequence} sealed=true urgent={is_urgent} text=hello" in row, "row", row)
+
+
 def json_form():
     "json on: one object a line with the same keys; json off: text again"
     line = Line()
@@ -485,7 +504,7 @@ def roles():
 
 
 TESTS = [
-    greeting, verbs, closing, metrics, errors, messages, json_form, watching, slow_reader, deaf_client,
+    greeting, verbs, closing, metrics, errors, messages, urgent, json_form, watching, slow_reader, deaf_client,
     oversized, garbage, pipelined, half_closed, half_closed_watcher, unfinished, places, roles,
 ]
 

@@ -61,7 +61,7 @@ import Wire
   }
 
   private let header = FrameHeader(
-    kind: .message, flags: 1, hops: 2, priority: 3, source: 0x0405_0607, destination: 0x0809_0A0B,
+    kind: .message, flags: 1, hops: 2, reserved: 3, source: 0x0405_0607, destination: 0x0809_0A0B,
     sequence: 0x0C0D_0E0F_1011_1213, timeToLiveS: 0x1415_1617)
 
   @Test func theBytesAreInTheOrderOfTheProtocol() {

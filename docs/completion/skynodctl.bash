@@ -19,7 +19,7 @@ _skynodctl() {
   local choices="--json --socket --timeout --help --version"
   case $command in
     '') choices+=" $commands" ;;
-    send) choices+=" --stdin --file --name --from --durable --ttl --wait HUB" ;;
+    send) choices+=" --stdin --file --name --from --durable --urgent --ttl --wait HUB" ;;
     inbox) choices+=" --ack --follow --save ack"; [[ $before == ack ]] && choices="all" ;;
     watch) choices+=" $kinds" ;;
     mode)

@@ -178,7 +178,7 @@ extension FuzzTarget {
   private static func frameSeed(_ kind: FrameKind) -> [UInt8] {
     var queue = ByteQueue(capacity: 2_048)
     _ = FrameHeader(
-      kind: kind, flags: 1, hops: 2, priority: 3, source: 1_000_000, destination: 9_999_999, sequence: 77,
+      kind: kind, flags: 1, hops: 2, reserved: 3, source: 1_000_000, destination: 9_999_999, sequence: 77,
       timeToLiveS: 60
     ).append(to: &queue)
     switch kind {
