@@ -96,7 +96,7 @@ extension HubCore {
     if message.isSealed, !hasOffer(from: message.source, to: message.destination, now: now) { return .busy }
     if message.hops >= Limits.hops { return .unreachable }
     // Sequences that no ring gives out; the registry's numbers are signed.
-    if message.sequence >> 63 != 0 { return .badArgument }
+    if message.sequence >= Limits.sequencesEnd { return .badArgument }
     return arrivals.count < Self.arrivalsPending ? nil : .busy
   }
 

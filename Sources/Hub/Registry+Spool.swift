@@ -186,8 +186,8 @@ extension Registry {
       ])
   }
 
-  /// Messages kept for a node, urgent ones or the others, oldest first, after a row. One that does not take sealed ones gets nothing of who has sent
-  /// such: what was sent behind them would make them count as had.
+  /// Messages kept for a node, urgent ones or the others, oldest first, after a row. One that does not take sealed ones gets
+  /// nothing of who has sent such: what was sent behind them would make them count as had.
   func spooled(for id: UInt32, areUrgent: Bool, after row: Int64, takesSealed: Bool, limit: Int) throws(HubError)
     -> [SpooledMessage]
   {

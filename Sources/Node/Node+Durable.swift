@@ -224,16 +224,16 @@ extension Node {
     guard let stores else { return counters.ignored += 1 }
     for i in 0..<(try session.withBody(StoredEntry.count)) {
       let entry = try session.withBody { body throws(ErrorCode) in try StoredEntry.at(i, in: body) }
-      guard let i = lane(of: entry, stores) else {
+      guard let lane = lane(of: entry, stores) else {
         counters.ignored += 1
         continue
       }
       if entry.isForLater {
-        guard timers[lanes[i].resume] == .never else { continue }
+        guard timers[lanes[lane].resume] == .never else { continue }
         let isBusy = entry.failure == .busy
-        timers.set(lanes[i].resume, now + Limits.resumeMs(after: isBusy ? 0 : lanes[i].refusals))
-        if !isBusy { lanes[i].refusals += 1 }
-      } else if lanes[i].ring(of: stores).consume(entry.sequence) {
+        timers.set(lanes[lane].resume, now + Limits.resumeMs(after: isBusy ? 0 : lanes[lane].refusals))
+        if !isBusy { lanes[lane].refusals += 1 }
+      } else if lanes[lane].ring(of: stores).consume(entry.sequence) {
         if let failure = entry.failure { giveUp(entry.sequence, failure) } else { counters.forwarded += 1 }
       }
     }

@@ -20,19 +20,24 @@ public final class Stores {
     self.seen = seen
   }
 
-  public static var outgoingParameters: RingParameters {
+  private static var commonParameters: RingParameters {
     var parameters = RingParameters()
     parameters.fileBytes = Limits.ringFileBytes
     parameters.bodyBytes = Limits.ringEntryBytes + Limits.messageBytes
     parameters.batchBytes = Limits.ringBatchBytes
     parameters.readBytes = Limits.ringReadBytes
+    return parameters
+  }
+
+  public static var outgoingParameters: RingParameters {
+    var parameters = commonParameters
     parameters.wayRecords = Limits.storedEntries - Limits.urgentOnTheWay
     parameters.sequences = 0..<Limits.urgentSequences
     return parameters
   }
 
   public static var urgentParameters: RingParameters {
-    var parameters = outgoingParameters
+    var parameters = commonParameters
     parameters.fileBytes = Limits.urgentFileBytes
     parameters.batchBytes = Limits.urgentBatchBytes
     parameters.wayRecords = Limits.urgentOnTheWay
@@ -42,9 +47,7 @@ public final class Stores {
 
   /// The numbers of what waits for the owner stay on the board: he may take his time with the oldest.
   public static var incomingParameters: RingParameters {
-    var parameters = outgoingParameters
-    parameters.wayRecords = RingParameters().wayRecords
-    parameters.sequences = RingParameters().sequences
+    var parameters = commonParameters
     parameters.spanSequences = .max
     return parameters
   }

@@ -111,7 +111,7 @@ public enum ControlVerb: UInt8, Sendable {
     case .id: "the node's address, instance and fingerprint"
     case .join: "be admitted to a swarm with a ticket from skyhub token"
     case .send: "send a text message"
-    case .post: "keep a text message on the medium until it is delivered, SECONDS at most (0: no limit); urgent goes first"
+    case .post: "keep a text on the medium until it is delivered, SECONDS at most (0: no limit); urgent goes first"
     case .inbox: "messages that came in; ack forgets them"
     case .watch: "tell events as they happen"
     case .mode: "show the duties, or switch some on or off"

@@ -105,7 +105,7 @@ public enum Limits {
   public static let ringFileBytes: UInt32 = 4 << 20
   public static let ringBatchBytes = 16_384
   public static let ringReadBytes = 4_096
-  /// The ring of urgent messages, which are few: a hundred of the longest, some 400 short ones.
+  /// The ring of urgent messages, which are few: 140 of the longest, or 1,000 short ones.
   public static let urgentFileBytes: UInt32 = 512 << 10
   public static let urgentBatchBytes = 8_192
   /// Of the durable messages on the way over one hop so many are urgent: the others leave places to them.

@@ -142,8 +142,8 @@ final class Daemon: ControlHandler {
     case Link.token: driveLink(now: now)
     case Link.probeToken: driveLink(now: now)
     case UpdaterSocket.token: updater.serve(node, now: now)
-    case RingFiles.outgoingToken, RingFiles.urgentToken, RingFiles.incomingToken: break  // every turn ends with the rings
     // Every turn ends with what they have done.
+    case RingFiles.outgoingToken, RingFiles.urgentToken, RingFiles.incomingToken: break
     case KnowledgeStore.token, ModelLink.token, ModelLink.probeToken: break
     case LeafDoor.listenerToken: door?.accept(node, now: now)
     default:

@@ -53,7 +53,8 @@ enum Subcommand: UInt8 {
   var parameters: StaticString {
     switch self {
     case .join: "TICKET"
-    case .send: "[--durable | --urgent] [--ttl S] [--wait] NODid|HUB (TEXT... | [--name NAME] [--from N] (--stdin | --file PATH))"
+    case .send:
+      "[--durable|--urgent] [--ttl S] [--wait] NODid|HUB (TEXT... | [--name NAME] [--from N] (--stdin | --file PATH))"
     case .inbox: "[--ack] [--follow] [--save DIR] | inbox ack SEQ|all"
     case .watch: "[KIND...]"
     case .mode: "[DUTY on|off]..."

@@ -131,7 +131,8 @@ final class Owner {
       postedNow += 1
       let letter = Letter(
         source: Int32(board.index), destination: Int32(destination), bytes: UInt16(bytes), flags: .durable,
-        timeToLiveS: timeToLiveS, stream: Self.stream(of: node, isUrgent: isUrgent), sequence: sequence, postedAt: now.ms)
+        timeToLiveS: timeToLiveS, stream: Self.stream(of: node, isUrgent: isUrgent), sequence: sequence,
+        postedAt: now.ms)
       remember(ledger.posted(letter), sequence)
       held.append(given[given.count - 1])
     } catch {

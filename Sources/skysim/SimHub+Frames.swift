@@ -147,7 +147,7 @@ extension SimHub {
     if destination < -1 || destination >= live.count { return .unreachable }
     if frame.isSealed, destination < 0 { world.fail("a message to the hub is sealed") }
     if frame.isSealed, !hasOffer(from: id, to: destination, now: now) { return .busy }
-    if frame.sequence >> 63 != 0 { return .badArgument }
+    if frame.sequence >= Limits.sequencesEnd { return .badArgument }
     if destination >= 0, !hasRoom(store.spool[destination], for: frame) { return .full }
     return arrivals.count < 512 ? nil : .busy
   }

@@ -188,7 +188,8 @@ struct Run {
     let wrong = [
       [], ["frobnicate"], ["--nope", "status"], ["status", "extra"], ["send"], ["send", "HUB"], ["join"],
       ["inbox", "eat"], ["--timeout", "soon", "status"], ["--timeout"], ["status", "--ack"], ["help", "frobnicate"],
-      ["inbox", "ack"], ["send", "--stdin"], ["send", "--urgent", "--file", "/etc/hostname", "HUB"], ["status", "--urgent"],
+      ["inbox", "ack"], ["send", "--stdin"], ["status", "--urgent"],
+      ["send", "--urgent", "--file", "/etc/hostname", "HUB"],
     ]
     for arguments in wrong {
       let run = try Run(arguments)

@@ -25,14 +25,19 @@ import Wire
 
     func post(to destination: UInt32, _ scene: FellowScene) {
       posted += 1
-      open.append(posted)
-      if node.isOnline { try? node.post("m\(posted)", to: destination, sequence: posted, now: scene.now) }
+      let sequence = posted % 4 == 0 ? Limits.urgentSequences + posted : posted
+      open.append(sequence)
+      send(sequence, to: destination, scene)
+    }
+
+    private func send(_ sequence: UInt64, to destination: UInt32, _ scene: FellowScene) {
+      guard node.isOnline else { return }
+      let stream: UInt64 = Limits.isUrgent(sequence) ? 78 : 77
+      try? node.post("m\(sequence)", to: destination, stream: stream, sequence: sequence, now: scene.now)
     }
 
     func resend(to destination: UInt32, _ scene: FellowScene) {
-      for sequence in open where node.isOnline {
-        try? node.post("m\(sequence)", to: destination, sequence: sequence, now: scene.now)
-      }
+      for sequence in open { send(sequence, to: destination, scene) }
     }
 
     func work() {
