@@ -34,7 +34,7 @@ extension Node {
     static var urgent: Lane { Lane(isUrgent: true, resume: .resumeUrgent) }
     static var ordinary: Lane { Lane(isUrgent: false, resume: .resume) }
 
-    func ring(of stores: Stores) -> DurableRing { isUrgent ? stores.urgent : stores.outgoing }
+    func ring(of stores: Stores) -> DurableRing { stores.ring(isUrgent: isUrgent) }
   }
 
   // MARK: Sending
@@ -50,7 +50,7 @@ extension Node {
     guard text.byteCount <= Limits.messageBytes else { throw .tooLong }
     guard text.byteCount > 0, destination != nodeId else { throw .badArgument }
     // What cannot be on the medium is not taken: an acknowledgement would be a lie.
-    let ring = isUrgent ? stores.urgent : stores.outgoing
+    let ring = stores.ring(isUrgent: isUrgent)
     guard ring.health == .stored else { throw .ioFailed }
     scratch.clear()
     StoredMessage(to: destination, timeToLiveS: timeToLiveS, takenMs: wallTimeMs(now: now))
@@ -67,7 +67,7 @@ extension Node {
   /// is then only in memory, and may arrive all the same.
   public func isStored(_ sequence: UInt64) throws(ErrorCode) -> Bool {
     guard let stores else { throw .ioFailed }
-    let ring = Limits.isUrgent(sequence) ? stores.urgent : stores.outgoing
+    let ring = stores.ring(isUrgent: Limits.isUrgent(sequence))
     if ring.settledSequence >= sequence { return true }
     guard ring.health == .stored else { throw .ioFailed }
     return false

@@ -20,6 +20,9 @@ public final class Stores {
     self.seen = seen
   }
 
+  /// Where messages of this urgency wait for the hub.
+  public func ring(isUrgent: Bool) -> DurableRing { isUrgent ? urgent : outgoing }
+
   private static var commonParameters: RingParameters {
     var parameters = RingParameters()
     parameters.fileBytes = Limits.ringFileBytes

@@ -144,7 +144,7 @@ final class Owner {
   }
 
   private static func stream(of node: Node, isUrgent: Bool) -> UInt64 {
-    (isUrgent ? node.stores?.urgent : node.stores?.outgoing)?.stream ?? 0
+    node.stores?.ring(isUrgent: isUrgent).stream ?? 0
   }
 
   private func remember(_ id: Int, _ sequence: UInt64) {
@@ -217,8 +217,8 @@ final class Owner {
     board.world.trace(.receipt, sequence, UInt64(failure?.rawValue ?? 0))
     if let post = given.last(where: { $0.sequence == sequence }) { return ledger.told(post.id, failure, now: now) }
     // Of an earlier start.
-    guard failure != nil, let rings = board.rings,
-      case let stream = (Limits.isUrgent(sequence) ? rings.urgent : rings.outgoing).ring.stream,
+    guard failure != nil, let stores = board.rings?.stores,
+      case let stream = stores.ring(isUrgent: Limits.isUrgent(sequence)).stream,
       let id = ledger.find(board: board.index, stream: stream, sequence: sequence)
     else { return }
     ledger.told(id, failure, now: now)

@@ -94,6 +94,13 @@ import Testing
     #expect(rig.promises.redelivered == 8 && rig.problem == nil)
   }
 
+  /// All that it hands out at once.
+  private func handOut(_ rig: RingRig) -> [UInt64] {
+    var out: [UInt64] = []
+    while let sequence = rig.deliver() { out.append(sequence) }
+    return out
+  }
+
   /// More on the way than a receiver's window reaches would make an old message look seen.
   @Test func neverMoreOnTheWayThanWindowsReach() {
     var parameters = small()
@@ -101,8 +108,7 @@ import Testing
     let rig = rig(parameters)
     for _ in 0..<40 { rig.append(20) }
     rig.commit()
-    var out: [UInt64] = []
-    while let sequence = rig.deliver() { out.append(sequence) }
+    var out = handOut(rig)
     #expect(out.count == 16)
     for sequence in out.dropFirst() { rig.ring.consume(sequence) }
     #expect(rig.deliver() == nil, "the oldest holds back what is too far ahead")
@@ -112,20 +118,17 @@ import Testing
     rig.restart()
     rig.append(20)
     rig.commit()
-    out = []
-    while let sequence = rig.deliver() { out.append(sequence) }
+    out = handOut(rig)
     #expect(out.count == 16 && Set(out.map { $0 >> 32 }).count == 1)
   }
 
-  /// One flipped bit anywhere costs at most the record that it is in, and never a second delivery.
   @Test func noMoreOnTheWayThanItIsGivenPlaces() {
     var parameters = small()
     parameters.wayRecords = 8
     let rig = rig(parameters)
     for _ in 0..<20 { rig.append(20) }
     rig.commit()
-    var out: [UInt64] = []
-    while let sequence = rig.deliver() { out.append(sequence) }
+    let out = handOut(rig)
     #expect(out.count == 8)
     rig.ring.consume(out[3])
     #expect(rig.deliver() == nil, "its place is free once the oldest has gone")
@@ -171,6 +174,7 @@ import Testing
     #expect(!parameters.isSound, "an opening begins 2^32 sequences")
   }
 
+  /// One flipped bit anywhere costs at most the record that it is in, and never a second delivery.
   @Test func oneFlippedBitCostsAtMostOneRecord() {
     let rig = RingRig(FaultyStore(bytes: Int(RingRig.tiny().fileBytes)))
     for _ in 0..<2 {

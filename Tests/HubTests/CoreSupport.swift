@@ -255,3 +255,18 @@ final class TestSwarm {
     settle()
   }
 }
+
+extension TestSwarm {
+  /// A hub with two nodes that are online.
+  static func pair() throws -> (swarm: TestSwarm, a: TestNode, b: TestNode) {
+    let swarm = try TestSwarm()
+    let a = try swarm.allowedNode(1)
+    let b = try swarm.allowedNode(2)
+    swarm.connect(a)
+    swarm.connect(b)
+    return (swarm, a, b)
+  }
+
+  /// Long enough for a commit, and for what was delivered to be forgotten.
+  func commit() { for _ in 0..<3 { pass(30) } }
+}

@@ -9,21 +9,6 @@ import Wire
 
 /// Durable messages through the hub: real sessions, a real registry, virtual time.
 @Suite struct HubDurableTests {
-  /// A hub with two nodes that are online.
-  private func pair() throws -> (swarm: TestSwarm, a: TestNode, b: TestNode) {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
-    return (swarm, a, b)
-  }
-
-  /// Long enough for a commit, and for what was delivered to be forgotten.
-  private func settle(_ swarm: TestSwarm) {
-    for _ in 0..<3 { swarm.pass(30) }
-  }
-
   @Test func aMessageIsAcknowledgedAfterTheCommitAndWaitsForItsNode() throws {
     let swarm = try TestSwarm()
     let a = try swarm.allowedNode(1)
@@ -36,38 +21,38 @@ import Wire
     try a.post("while you were out", to: destination, sequence: 5, now: swarm.now)
     swarm.settle()
     #expect(a.stored.isEmpty, "nothing is said before it is on the disk")
-    settle(swarm)
+    swarm.commit()
     #expect(a.stored == [StoredEntry(stream: 77, sequence: 5, failure: nil)])
     #expect(try swarm.registry.spoolCount() == 1)
     swarm.connect(b)
     #expect(b.durable.map(\.text) == ["while you were out"])
     #expect(b.durable[0].frame.source == a.id && b.durable[0].frame.hops == 1 && b.durable[0].stream == 77)
-    settle(swarm)
+    swarm.commit()
     #expect(try swarm.registry.spoolCount() == 0 && swarm.core.status.messagesDelivered == 1)
   }
 
   @Test func whatComesTwiceIsKeptOnce() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     for sequence in [7, 8, 7, 300, 8, 7] as [UInt64] {
       try a.post("number \(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
-      settle(swarm)
+      swarm.commit()
     }
     #expect(b.durable.map(\.text) == ["number 7", "number 8", "number 300"])
     #expect(a.stored.map(\.sequence) == [7, 8, 7, 300, 8, 7] && a.stored.allSatisfy { $0.failure == nil })
   }
 
   @Test func whatComesTwiceInOneCommitIsKeptOnce() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     for _ in 0..<3 { try a.post("once", to: b.id!, sequence: 1, now: swarm.now) }
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.count == 1 && a.stored.count == 3)
   }
 
   @Test func whatANodeNeverAnswersIsSentAgainOnItsNextLink() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = nil
     try a.post("hello?", to: b.id!, sequence: 1, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.count == 1)
     swarm.core.close(b.link!, .linkSilent, now: swarm.now)
     swarm.settle()
@@ -77,60 +62,60 @@ import Wire
   }
 
   @Test func aNodeWithoutRoomIsAskedAgain() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = { _ in .full }
     for sequence in 1...3 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     let refused = b.durable.count
     #expect(refused >= 1 && refused <= 3)
     b.verdict = { _ in nil }
     swarm.pass(Limits.resumeMs)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.dropFirst(refused).map(\.text) == ["1", "2", "3"])
     #expect(try swarm.registry.spoolCount() == 0)
   }
 
   /// Its owner does not read: one message asks for all, and less and less often.
   @Test func aNodeThatStaysFullIsAskedLessOften() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = { _ in .full }
     for sequence in 1...40 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     var asked = b.durable.count
     for pause: UInt64 in [2, 4, 8, 16, 32, 32, 32] {
       swarm.pass(pause * 1_000 - 200)
-      settle(swarm)
+      swarm.commit()
       #expect(b.durable.count == asked, "\(pause) s")
       swarm.pass(200)
-      settle(swarm)
+      swarm.commit()
       #expect(b.durable.count == asked + 1, "\(pause) s")
       asked = b.durable.count
     }
     b.verdict = { _ in nil }
     swarm.pass(32_000)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.dropFirst(asked).map(\.text) == (1...40).map { "\($0)" })
     #expect(try swarm.registry.spoolCount() == 0)
   }
 
   /// What asks for all may have expired meanwhile: then the next one asks.
   @Test func expiredMessagesAreNoEndOfAsking() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = { _ in .full }
     for sequence in 1...3 as ClosedRange<UInt64> {
       try a.post(
         "\(sequence)", to: b.id!, sequence: sequence, timeToLiveS: sequence < 3 ? 1 : 0, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     let refused = b.durable.count
     b.verdict = { _ in nil }
     swarm.wall.ms = 2_000
     swarm.pass(Limits.resumeMs)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.dropFirst(refused).map(\.text) == ["3"])
     #expect(try swarm.registry.spoolCount() == 0)
   }
@@ -138,22 +123,22 @@ import Wire
   /// A node whose batch is full says busy; its next word on something stored means that there is room again.
   @Test(arguments: [(ErrorCode.busy, 2), (.full, 0)])
   func aNodeThatWasBusyIsAskedAgainAtItsNextStored(refusal: ErrorCode, handedOut: Int) throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = nil
     for sequence in 1...3 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.count == 3)
     b.say(StoredEntry(stream: 77, sequence: 2, failure: refusal), now: swarm.now)
     swarm.pass(30)
     #expect(b.durable.count == 3)
     b.verdict = { _ in nil }
     b.say(StoredEntry(stream: 77, sequence: 1, failure: nil), now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.count == 3 + handedOut)
     swarm.pass(Limits.resumeMs)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.dropFirst(3).map(\.text) == ["2", "3"])
   }
 
@@ -191,10 +176,10 @@ import Wire
   }
 
   @Test func aMessageItsNodeCannotTakeIsGivenUp() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = { _ in .tooLong }
     try a.post("too long for you", to: b.id!, sequence: 1, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(try swarm.registry.spoolCount() == 0 && swarm.core.status.messagesDropped == 1)
   }
 
@@ -203,7 +188,7 @@ import Wire
     let a = try swarm.allowedNode(1)
     swarm.connect(a)
     try a.post("hello?", to: 1_000_500, sequence: 1, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(a.stored == [StoredEntry(stream: 77, sequence: 1, failure: .unreachable)])
   }
 
@@ -213,7 +198,7 @@ import Wire
     swarm.connect(a)
     try a.post("dear hub", to: 0, sequence: 3, now: swarm.now)
     try a.post("dear hub", to: 0, sequence: 3, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(a.stored.map(\.failure) == [nil, nil])
     #expect(try swarm.registry.inbox(limit: 10).map(\.body) == [Data("dear hub".utf8)])
     #expect(a.receipts.contains(Receipt(sequence: 3, failure: nil)))
@@ -230,7 +215,7 @@ import Wire
     swarm.connect(a)
     try a.post("stale", to: destination, sequence: 1, timeToLiveS: 10, now: swarm.now)
     try a.post("lasts", to: destination, sequence: 2, timeToLiveS: 100, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     swarm.wall.ms = 11_000
     swarm.connect(b)
     #expect(b.durable.map(\.text) == ["lasts"] && b.durable[0].frame.timeToLiveS == 89)
@@ -238,56 +223,56 @@ import Wire
 
   /// A window of 256 tells duplicates only within its reach: the hub must not have more on the way.
   @Test func nothingIsSentThatTheReceiverCouldTakeForOld() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = nil
     for sequence in [1, 200, 256, 257, 1_000] as [UInt64] {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["1", "200", "256"])
     b.say(StoredEntry(stream: 77, sequence: 1, failure: nil), now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["1", "200", "256", "257"])
   }
 
   /// Nodes choose the names of their rings: with another's name they must not get at its messages.
   @Test func theNameOfAnothersRingIsOfNoUse() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     let thief = try swarm.allowedNode(3)
     swarm.connect(thief)
     try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
     try thief.post("far ahead", to: b.id!, sequence: 1 << 40, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     for sequence in 5...6 as ClosedRange<UInt64> {
       try a.post("genuine \(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["mine", "far ahead", "genuine 5", "genuine 6"])
     #expect(b.durable.map(\.frame.source) == [thief.id!, thief.id!, a.id!, a.id!])
   }
 
   /// A STORED entry names no source.
   @Test func twoOfOneNameAreNeverOnTheWayTogether() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     let thief = try swarm.allowedNode(3)
     swarm.connect(thief)
     b.verdict = nil
     try thief.post("mine", to: b.id!, sequence: 5, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     try a.post("genuine", to: b.id!, sequence: 5, now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["mine"])
     b.say(StoredEntry(stream: 77, sequence: 5, failure: nil), now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["mine", "genuine"] && swarm.core.status.messagesDelivered == 1)
   }
 
   @Test func noMoreIsOnTheWayThanTheRuleAllows() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = nil
     for sequence in 1...100 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
-      if sequence % 20 == 0 { settle(swarm) }
+      if sequence % 20 == 0 { swarm.commit() }
     }
     for _ in 0..<20 { swarm.pass(60) }
     #expect(b.durable.count == Limits.storedEntries - Limits.urgentOnTheWay, "urgent ones would have room")
@@ -314,7 +299,7 @@ import Wire
     let a = try swarm.allowedNode(1)
     swarm.connect(a)
     a.say(StoredEntry(stream: 1, sequence: 2, failure: nil), now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     #expect(a.isOnline && swarm.core.status.messagesDelivered == 0)
   }
 
@@ -324,7 +309,7 @@ import Wire
     swarm.connect(a)
     for stream in 1...20 as ClosedRange<UInt64> {
       try a.post("x", to: 0, stream: stream, sequence: 1, now: swarm.now)
-      settle(swarm)
+      swarm.commit()
     }
     let kept = try swarm.registry.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM streams") }
     #expect(kept == Registry.streamsPerNode)

@@ -9,51 +9,38 @@ import Wire
 
 /// Urgent messages at the hub: before the others, and with places of their own.
 @Suite struct UrgentTests {
-  private func pair() throws -> (swarm: TestSwarm, a: TestNode, b: TestNode) {
-    let swarm = try TestSwarm()
-    let a = try swarm.allowedNode(1)
-    let b = try swarm.allowedNode(2)
-    swarm.connect(a)
-    swarm.connect(b)
-    return (swarm, a, b)
-  }
-
-  private func settle(_ swarm: TestSwarm) {
-    for _ in 0..<3 { swarm.pass(30) }
-  }
-
   private func urgent(_ number: UInt64) -> UInt64 { Limits.urgentSequences + number }
 
   @Test func theyGoBeforeWhatWaitedLonger() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     let destination = b.id!
     swarm.core.close(b.link!, .linkSilent, now: swarm.now)
     swarm.settle()
     for sequence in 1...5 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: destination, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     for sequence in 1...2 as ClosedRange<UInt64> {
       try a.post("urgent \(sequence)", to: destination, stream: 78, sequence: urgent(sequence), now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     swarm.connect(b)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.map(\.text) == ["urgent 1", "urgent 2", "1", "2", "3", "4", "5"])
     #expect(try swarm.registry.spoolCount() == 0 && swarm.core.status.messagesDelivered == 7)
   }
 
   /// The others never take all places of the link.
   @Test func theyFindAPlaceWhereAllOthersAreTaken() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = nil
     for sequence in 1...100 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
-      if sequence % 20 == 0 { settle(swarm) }
+      if sequence % 20 == 0 { swarm.commit() }
     }
     for sequence in 1...100 as ClosedRange<UInt64> {
       try a.post("urgent \(sequence)", to: b.id!, stream: 78, sequence: urgent(sequence), now: swarm.now)
-      if sequence % 20 == 0 { settle(swarm) }
+      if sequence % 20 == 0 { swarm.commit() }
     }
     for _ in 0..<20 { swarm.pass(60) }
     #expect(b.durable.count == Limits.storedEntries)
@@ -70,23 +57,23 @@ import Wire
 
   /// Who was full is asked with the most urgent message.
   @Test func theFirstThatAsksForAllIsUrgent() throws {
-    let (swarm, a, b) = try pair()
+    let (swarm, a, b) = try TestSwarm.pair()
     b.verdict = { _ in .full }
     for sequence in 1...3 as ClosedRange<UInt64> {
       try a.post("\(sequence)", to: b.id!, sequence: sequence, now: swarm.now)
     }
-    settle(swarm)
+    swarm.commit()
     try a.post("urgent", to: b.id!, stream: 78, sequence: urgent(1), now: swarm.now)
-    settle(swarm)
+    swarm.commit()
     let refused = b.durable.count
     b.verdict = { _ in nil }
     swarm.pass(Limits.resumeMs)
-    settle(swarm)
+    swarm.commit()
     #expect(b.durable.dropFirst(refused).map(\.text) == ["urgent", "1", "2", "3"])
   }
 
   @Test func theyAreFoundWithoutALookAtTheOthers() throws {
-    let (swarm, _, b) = try pair()
+    let (swarm, _, b) = try TestSwarm.pair()
     let plan = try swarm.registry.read { db in
       try Row.fetchAll(
         db, sql: "EXPLAIN QUERY PLAN " + Registry.spooledSql(areUrgent: true, takesSealed: true),
